@@ -1,0 +1,1 @@
+set(BASE_SOURCES error.c rng.c utf8.c)
