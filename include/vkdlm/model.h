@@ -1,0 +1,83 @@
+/* Models: a checkpoint on disk, its description, and its weights on a device.
+ *
+ * Thread rules: a checkpoint or model is immutable after open and may be shared between threads. */
+#ifndef VKDLM_MODEL_H
+#define VKDLM_MODEL_H
+
+#include <vkdlm/device.h>
+#include <vkdlm/tensors.h>
+#include <vkdlm/tokenizer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- checkpoints: looking into model files without a device ------------------------------------- */
+
+typedef struct vkdlm_checkpoint vkdlm_checkpoint;
+
+/* One hyperparameter as the configuration gives it, numbers printed in full. */
+typedef struct vkdlm_parameter {
+    const char *name;
+    const char *value;
+} vkdlm_parameter;
+
+typedef struct vkdlm_checkpoint_info {
+    const char *path;
+    const char *architecture; /* "mdlm", or what the file says for one that cannot be run */
+    bool runnable;
+    const char *why_not; /* one sentence when not runnable, else NULL */
+    const char *tokenizer; /* path of the tokenizer file, NULL when there is none */
+    uint64_t n_parameters; /* elements of all tensors */
+    uint64_t file_bytes;   /* of all tensors */
+    uint64_t device_bytes; /* needed for weights and a batch of one; 0 when not runnable */
+} vkdlm_checkpoint_info;
+
+/* Opens a Hugging Face directory, or a .safetensors file beside its config.json. Any well-formed checkpoint can
+ * be opened, also of an architecture that cannot be run. *out is NULL on failure. */
+VKDLM_API vkdlm_status vkdlm_checkpoint_open(const char *path, vkdlm_checkpoint **out, vkdlm_error *err);
+VKDLM_API void vkdlm_checkpoint_close(vkdlm_checkpoint *checkpoint);
+/* Pointers live as long as the checkpoint. */
+VKDLM_API void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *checkpoint, vkdlm_checkpoint_info *info);
+/* Scalar entries of the configuration in file order; false past the end. */
+VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index, vkdlm_parameter *out);
+VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *checkpoint);
+
+/* ---- models ------------------------------------------------------------------------------------- */
+
+typedef struct vkdlm_model vkdlm_model;
+
+/* A zeroed struct is the default. */
+typedef struct vkdlm_model_options {
+    /* Called during the upload of the weights; false stops it (CANCELLED). May be NULL. */
+    bool (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    void *user;
+    const char *tokenizer; /* path of a tokenizer; NULL: the one beside the model, if any */
+} vkdlm_model_options;
+
+typedef struct vkdlm_model_info {
+    const char *architecture; /* static text */
+    uint32_t vocab_size;      /* ids the network takes, the mask token included */
+    int32_t mask_id;
+    uint32_t length; /* canvas length of training, and the longest */
+    uint32_t hidden_dim, n_blocks, n_heads, cond_dim;
+    bool time_conditioning;
+    uint64_t n_parameters;
+    uint64_t weight_bytes; /* on the device */
+} vkdlm_model_info;
+
+/* Opens the checkpoint at `path`, checks every tensor, and uploads the weights. options may be NULL.
+ * The device must outlive the model. *out is NULL on failure. */
+VKDLM_API vkdlm_status vkdlm_model_open(vkdlm_device *device, const char *path, const vkdlm_model_options *options,
+                                        vkdlm_model **out, vkdlm_error *err);
+/* Its sessions must be destroyed before. NULL is allowed. */
+VKDLM_API void vkdlm_model_close(vkdlm_model *model);
+VKDLM_API void vkdlm_model_get_info(const vkdlm_model *model, vkdlm_model_info *info);
+/* NULL when the model has none. Owned by the model. */
+VKDLM_API const vkdlm_tokenizer *vkdlm_model_tokenizer(const vkdlm_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
