@@ -65,6 +65,7 @@ VKDLM_API uint32_t vkdlm_device_kernels(uint32_t index, vkdlm_kernel_choice *cho
 typedef struct vkdlm_device_options {
     const char *select;    /* index or part of a name (case ignored); NULL: discrete, integrated, virtual, CPU */
     const char *cache_dir; /* of compiled pipelines; NULL: $XDG_CACHE_HOME/vkdlm or ~/.cache/vkdlm; "": none */
+    uint64_t memory_limit_bytes; /* take no more device memory than this; 0: what the device has */
     /* Validation: loads VK_LAYER_KHRONOS_validation with synchronisation checks; every message goes to on_message. */
     bool validation;
     void (*on_message)(void *user, const char *message);

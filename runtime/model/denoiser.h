@@ -34,7 +34,7 @@ typedef struct eval_request {
     const eval_sequence *sequences;
     uint32_t n_sequences; /* at most max_sequences(length of the longest) */
     const eval_row *rows;
-    uint32_t n_rows; /* any number > 0; more than one pass of the output layer may be needed */
+    uint32_t n_rows; /* 1 .. the sum of the sequences' lengths */
     uint64_t seed;
     float temperature; /* > 0 */
     uint32_t top_k;    /* 0: off */
@@ -63,6 +63,9 @@ typedef struct denoiser {
     eval_counters counters;
     /* How many canvases of this length one evaluation takes at most (>= 1), from the device's memory. */
     uint32_t (*max_sequences)(void *self, uint32_t length);
+    /* Allocates what evaluations of up to n_sequences canvases of `length` tokens and as many output rows as they
+     * have tokens need, so that evaluate allocates nothing. OUT_OF_DEVICE_MEMORY says how much is needed. */
+    vkdlm_status (*reserve)(void *self, uint32_t n_sequences, uint32_t length, vkdlm_error *err);
     /* Evaluates the network on every sequence and fills results[n_rows]. A row's result depends on its own canvas,
      * sigma, sample, step and position alone, never on what else is in the request. */
     vkdlm_status (*evaluate)(struct denoiser *self, const eval_request *request, eval_result *results, vkdlm_error *err);
