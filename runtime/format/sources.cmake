@@ -1,0 +1,1 @@
+set(FORMAT_SOURCES json.c safetensors.c tensors.c)
