@@ -1,1 +1,1 @@
-set(FORMAT_SOURCES json.c safetensors.c tensors.c)
+set(FORMAT_SOURCES checkpoint.c json.c safetensors.c tensors.c tensors_writer.c)
