@@ -53,14 +53,16 @@ typedef struct vkdlm_tensor {
 
 typedef struct vkdlm_tensors vkdlm_tensors;
 
-/* Opens one safetensors file, or a directory with model.safetensors or model.safetensors.index.json
- * and its shards, through mmap. Every rule of the format is checked before anything is returned.
- * Errors: NOT_FOUND, IO, MALFORMED (file, tensor, expected, found). *out is NULL on failure. */
+/* Opens one safetensors file, a directory with model.safetensors or model.safetensors.index.json, or
+ * such an index itself with its shards, through mmap. Every rule of the format is checked before
+ * anything is returned; an index and its shards must name the same tensors.
+ * Errors: NOT_FOUND, IO, MALFORMED (file, tensor, expected, found), UNSUPPORTED (more than
+ * VKDLM_MAX_DIMS dimensions), OUT_OF_HOST_MEMORY. *out is NULL on failure. NULL may be closed. */
 VKDLM_API vkdlm_status vkdlm_tensors_open(const char *path, vkdlm_tensors **out, vkdlm_error *err);
 VKDLM_API void vkdlm_tensors_close(vkdlm_tensors *tensors);
 
 VKDLM_API size_t vkdlm_tensors_count(const vkdlm_tensors *tensors);
-/* Tensors in the order of their data; NULL past the end. */
+/* Tensors in the order of their data, shard by shard, as elements of one array; NULL past the end. */
 VKDLM_API const vkdlm_tensor *vkdlm_tensors_at(const vkdlm_tensors *tensors, size_t index);
 /* NULL when the file has no tensor of that name. */
 VKDLM_API const vkdlm_tensor *vkdlm_tensors_find(const vkdlm_tensors *tensors, const char *name);
@@ -81,7 +83,10 @@ typedef struct vkdlm_tensor_spec {
 } vkdlm_tensor_spec;
 
 /* Creates `path` with these tensors. metadata: n_metadata pairs key, value (NULL, 0 for none).
- * Errors: IO, INVALID_ARGUMENT (duplicate name, name not UTF-8, size overflow), OUT_OF_HOST_MEMORY. */
+ * In the file larger elements come first, so that every tensor is aligned to its element. A path that
+ * is no regular file (a pipe) only takes data in that order.
+ * Errors: NOT_FOUND (no such directory), IO, INVALID_ARGUMENT (duplicate name, name not UTF-8, size
+ * overflow), OUT_OF_HOST_MEMORY. */
 VKDLM_API vkdlm_status vkdlm_tensors_writer_create(const char *path, const vkdlm_tensor_spec *specs, size_t n_specs,
                                                    const char *const (*metadata)[2], size_t n_metadata,
                                                    vkdlm_tensors_writer **out, vkdlm_error *err);
@@ -90,7 +95,8 @@ VKDLM_API vkdlm_status vkdlm_tensors_writer_create(const char *path, const vkdlm
 VKDLM_API vkdlm_status vkdlm_tensors_writer_write(vkdlm_tensors_writer *writer, size_t index, uint64_t offset,
                                                   const void *data, size_t n_bytes, vkdlm_error *err);
 
-/* Completes and renames; destroys the writer whatever the outcome (on failure nothing is left). */
+/* Completes and renames; destroys the writer whatever the outcome (on failure nothing is left).
+ * A tensor that was not written completely is an INVALID_ARGUMENT. */
 VKDLM_API vkdlm_status vkdlm_tensors_writer_finish(vkdlm_tensors_writer *writer, vkdlm_error *err);
 
 /* Gives up: removes the temporary file, destroys the writer. NULL is allowed. */
