@@ -18,6 +18,12 @@ install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/vkdlm/models)
 # A static library names the libraries that it needs; a shared one has them inside.
 set(dependencies jansson libpcre2-8 libutf8proc)
 list(JOIN dependencies " " requires)
+# Paths in vkdlm.pc are relative to the file, so that the prefix can be moved.
+file(RELATIVE_PATH pc_to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+foreach(kind INCLUDE LIB DATA)
+  string(TOLOWER ${kind} lower)
+  file(RELATIVE_PATH prefix_to_${lower} ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_${kind}DIR})
+endforeach()
 configure_file(cmake/vkdlm.pc.in vkdlm.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/vkdlm.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
