@@ -95,10 +95,8 @@ void json_describe(const json_t *value, char *out, size_t size)
         snprintf(out, size, "nothing");
     else if (json_is_string(value))
         snprintf(out, size, "\"%.100s\"", json_string_value(value));
-    else if (json_is_integer(value))
-        snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(out, size, "%.17g", json_real_value(value));
+    else if (json_is_number(value))
+        out[json_dumpb(value, out, size - 1, JSON_ENCODE_ANY)] = 0;
     else
         snprintf(out, size, "%s", words[json_typeof(value)]);
 }

@@ -33,7 +33,8 @@ typedef struct json_scope {
 /* MALFORMED with "'FILE': KEY: expected EXPECTED, found VALUE"; key is given with its parents' names. */
 vkdlm_status json_refuse(const json_scope *scope, const char *key, const char *expected, vkdlm_error *err);
 
-/* Writes what a message calls `value` (NULL for absent): "3", "an array", "\"text\"". */
+/* Writes what a message calls `value` (NULL for absent): "3", "an array", "\"text\"", cut
+ * to size (at least 64) bytes. */
 void json_describe(const json_t *value, char *out, size_t size);
 
 /* True when the key is there and not null. */
