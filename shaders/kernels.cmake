@@ -1,2 +1,6 @@
 # Every compute kernel: kernel(NAME source.comp [DEFINE[=VALUE] ...]), one row a variant.
 # NAME becomes GPU_KERNEL_NAME in the generated kernels.h.
+
+kernel(EMBED_F32 embed.comp TABLE_F32)
+kernel(EMBED_F16 embed.comp TABLE_F16)
+kernel(EMBED_BF16 embed.comp TABLE_BF16)

@@ -19,8 +19,8 @@ enum gpu_type { GPU_TYPE_DISCRETE, GPU_TYPE_INTEGRATED, GPU_TYPE_VIRTUAL, GPU_TY
 /* What a device offers. Everything below `device_memory_bytes` may be missing: no code path requires it. */
 typedef struct gpu_caps {
     char name[256];
-    char driver[256];         /* driver name and its own version text */
-    uint32_t api_version;     /* VK_MAKE_API_VERSION encoding */
+    char driver[256];     /* driver name and its own version text */
+    uint32_t api_version; /* VK_MAKE_API_VERSION encoding */
     uint32_t driver_version;
     uint32_t vendor_id, device_id;
     uint8_t pipeline_cache_uuid[16];
@@ -37,10 +37,10 @@ typedef struct gpu_caps {
     uint32_t max_storage_buffers; /* per stage */
     uint64_t device_memory_bytes; /* of the largest device-local heap */
 
-    uint32_t subgroup_size; /* default size */
+    uint32_t subgroup_size;                        /* default size */
     uint32_t min_subgroup_size, max_subgroup_size; /* equal to subgroup_size without size control */
     bool subgroup_basic, subgroup_shuffle, subgroup_arithmetic; /* usable in compute shaders */
-    bool subgroup_size_control; /* a required size can be set per pipeline */
+    bool subgroup_size_control;                                 /* a required size can be set per pipeline */
     bool f16_arithmetic, storage_16bit, storage_8bit, int8, int16, int64;
     bool integer_dot_product, cooperative_matrix;
     bool timestamps;
@@ -54,7 +54,7 @@ typedef void (*gpu_message_fn)(void *user, const char *message);
 typedef struct gpu_options {
     const char *select;    /* index, or part of the device's name (case ignored); NULL: the best device */
     const char *cache_dir; /* directory of the pipeline cache file; NULL: no file is read or written */
-    bool validation;       /* VK_LAYER_KHRONOS_validation with synchronisation checks; UNSUPPORTED if absent */
+    bool validation; /* VK_LAYER_KHRONOS_validation with synchronisation checks; UNSUPPORTED if absent */
     gpu_message_fn message;
     void *message_user;
     /* Restrictions for tests: behave like a lesser device (0 / false: none). */
@@ -69,9 +69,11 @@ vkdlm_status gpu_enumerate(gpu_caps **caps, uint32_t *count, vkdlm_error *err);
 
 /* Which device of the array `select` names (the rule of gpu_options.select; the best: discrete, integrated,
  * virtual, CPU, other; among equals the most memory, then the first). INVALID_ARGUMENT names what exists. */
-vkdlm_status gpu_choose(const gpu_caps *caps, uint32_t count, const char *select, uint32_t *index, vkdlm_error *err);
+vkdlm_status gpu_choose(const gpu_caps *caps, uint32_t count, const char *select, uint32_t *index,
+                        vkdlm_error *err);
 
-/* Opens a device. options NULL means all defaults. Errors: NO_DEVICE, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_*. */
+/* Opens a device. options NULL means all defaults. Errors: NO_DEVICE, INVALID_ARGUMENT, UNSUPPORTED,
+ * OUT_OF_*. */
 vkdlm_status gpu_device_open(const gpu_options *options, gpu_device **out, vkdlm_error *err);
 
 /* Writes the pipeline cache back (temporary name and rename; failures are ignored) and frees everything.
@@ -95,8 +97,8 @@ size_t gpu_device_cache_bytes(const gpu_device *device);
 /* ---- buffers ---------------------------------------------------------------------------------- */
 
 enum gpu_memory {
-    GPU_MEMORY_DEVICE,   /* device-local; not mapped */
-    GPU_MEMORY_UPLOAD,   /* host-visible and coherent, written by the host, read by kernels or copies; mapped */
+    GPU_MEMORY_DEVICE, /* device-local; not mapped */
+    GPU_MEMORY_UPLOAD, /* host-visible and coherent, written by the host, read by kernels or copies; mapped */
     GPU_MEMORY_READBACK, /* host-visible and coherent (cached where possible), written by kernels; mapped */
 };
 
@@ -111,8 +113,8 @@ typedef struct gpu_buffer {
  * be larger than max_storage_range_bytes (it is then bound in slices) but not than max_allocation_bytes.
  * Contents are undefined. OUT_OF_DEVICE_MEMORY says what (`what`: "activations", ...), how much is needed and
  * how much there is. */
-vkdlm_status gpu_buffer_create(gpu_device *device, enum gpu_memory memory, uint64_t size_bytes, const char *what,
-                               gpu_buffer *out, vkdlm_error *err);
+vkdlm_status gpu_buffer_create(gpu_device *device, enum gpu_memory memory, uint64_t size_bytes,
+                               const char *what, gpu_buffer *out, vkdlm_error *err);
 
 /* Frees and zeroes; a zeroed buffer is allowed. No submission may still use it. */
 void gpu_buffer_destroy(gpu_buffer *buffer);
@@ -136,11 +138,11 @@ static inline gpu_view gpu_view_all(const gpu_buffer *buffer)
 
 typedef struct gpu_pipeline gpu_pipeline;
 
-#define GPU_MAX_SPEC 12
+#define GPU_MAX_SPEC     12
 #define GPU_MAX_BINDINGS 12
 
-/* Values of the specialisation constants 0 .. n-1 (all are 32-bit; floats by their bits). When the shader takes
- * its workgroup size from specialisation constants, they are resolved through these. */
+/* Values of the specialisation constants 0 .. n-1 (all are 32-bit; floats by their bits). When the shader
+ * takes its workgroup size from specialisation constants, they are resolved through these. */
 typedef struct gpu_spec {
     uint32_t n;
     uint32_t value[GPU_MAX_SPEC];
@@ -148,17 +150,24 @@ typedef struct gpu_spec {
 } gpu_spec;
 
 /* The pipeline of a kernel with these constants, created on first use and kept by the device. Bindings, their
- * access (readonly/writeonly in GLSL) and the push-constant size are read from the SPIR-V. spec may be NULL. */
+ * access (readonly/writeonly in GLSL) and the push-constant size are read from the SPIR-V. spec may be NULL.
+ */
 vkdlm_status gpu_pipeline_get(gpu_device *device, enum gpu_kernel kernel, const gpu_spec *spec,
                               const gpu_pipeline **out, vkdlm_error *err);
 
 const char *gpu_kernel_name(enum gpu_kernel kernel);
 
+/* Whether the build has code for the kernel: false when the shader compiler lacked an extension it needs. */
+bool gpu_kernel_built(enum gpu_kernel kernel);
+
+/* The workgroup size with the pipeline's specialisation constants applied. */
+void gpu_pipeline_local_size(const gpu_pipeline *pipeline, uint32_t size[3]);
+
 /* ---- commands --------------------------------------------------------------------------------- */
 
 /* Records dispatches and copies, submits them once, waits. Memory dependencies between the recorded commands
- * are found from the views and the kernels' declared access: a barrier is placed exactly where a later command
- * touches a range that an earlier one wrote (or writes one that an earlier one read). */
+ * are found from the views and the kernels' declared access: a barrier is placed exactly where a later
+ * command touches a range that an earlier one wrote (or writes one that an earlier one read). */
 typedef struct gpu_commands gpu_commands;
 
 vkdlm_status gpu_commands_create(gpu_device *device, gpu_commands **out, vkdlm_error *err);
@@ -170,8 +179,9 @@ vkdlm_status gpu_commands_begin(gpu_commands *commands, vkdlm_error *err);
 /* Records one dispatch. views[i] is binding i of set 0; push holds push_bytes of push constants. groups are
  * asserted against the device's limits. A failure is remembered and reported by submit, so that recording
  * code needs no check per dispatch. A zero group count records nothing. */
-void gpu_dispatch(gpu_commands *commands, const gpu_pipeline *pipeline, const gpu_view *views, uint32_t n_views,
-                  const void *push, uint32_t push_bytes, uint32_t groups_x, uint32_t groups_y, uint32_t groups_z);
+void gpu_dispatch(gpu_commands *commands, const gpu_pipeline *pipeline, const gpu_view *views,
+                  uint32_t n_views, const void *push, uint32_t push_bytes, uint32_t groups_x,
+                  uint32_t groups_y, uint32_t groups_z);
 
 /* Remembers a failure of the code that records (a pipeline that could not be created); the first one wins and
  * submit reports it instead of submitting. */
@@ -180,14 +190,15 @@ void gpu_commands_fail(gpu_commands *commands, const vkdlm_error *err);
 void gpu_copy(gpu_commands *commands, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to,
               uint64_t to_offset, uint64_t bytes);
 /* Fills with a repeated 32-bit value; offset and bytes are multiples of 4. */
-void gpu_fill(gpu_commands *commands, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t value);
+void gpu_fill(gpu_commands *commands, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes,
+              uint32_t value);
 
 /* Marks the time on the device here; at most GPU_MAX_MARKS a recording; ignored without timestamps. */
 #define GPU_MAX_MARKS 64
 void gpu_mark(gpu_commands *commands);
 
-/* Submits and waits until everything is complete and visible to the host. After it, n_marks-1 intervals between
- * marks can be read with gpu_mark_ns. */
+/* Submits and waits until everything is complete and visible to the host. After it, n_marks-1 intervals
+ * between marks can be read with gpu_mark_ns. */
 vkdlm_status gpu_submit_wait(gpu_commands *commands, vkdlm_error *err);
 
 /* Device time between mark i and mark i+1 of the last submission, in ns; 0 without timestamps. */
@@ -199,7 +210,8 @@ uint32_t gpu_commands_barriers(const gpu_commands *commands);
 
 /* ---- uploads ---------------------------------------------------------------------------------- */
 
-/* A ring of staging memory (two halves of half_bytes): the host fills one half while the device copies the other. */
+/* A ring of staging memory (two halves of half_bytes): the host fills one half while the device copies the
+ * other. */
 typedef struct gpu_upload gpu_upload;
 
 vkdlm_status gpu_upload_create(gpu_device *device, uint64_t half_bytes, gpu_upload **out, vkdlm_error *err);

@@ -1,0 +1,30 @@
+/* Push constants and other structs that kernels and the code that dispatches them share: the one header that
+ * compiles as C and as GLSL. Members are 32-bit scalars only (uint32_t, int32_t, float), so that both languages
+ * lay them out alike; names are <kernel>_params.
+ *   GLSL: #include "params.h"   layout(push_constant) uniform Push { embed_params p; };
+ *   C:    #include "shaders/params.h"   struct embed_params push = {...}; */
+#ifndef PARAMS_H
+#define PARAMS_H
+
+#ifdef VULKAN
+#define uint32_t uint
+#define int32_t int
+#else
+#include <stdint.h>
+#endif
+
+struct embed_params {
+    uint32_t n_tokens;
+    uint32_t n_columns;   /* D */
+    uint32_t ld;          /* floats from one output row to the next */
+    uint32_t first_row;   /* of the table's slice */
+    uint32_t n_rows;      /* of the slice */
+    uint32_t first_unit;  /* where the slice starts in the bound range, in elements */
+};
+
+#ifdef VULKAN
+#undef uint32_t
+#undef int32_t
+#endif
+
+#endif
