@@ -2,9 +2,9 @@
 # Installs the build into a prefix of its own, builds the example against it outside the tree, once by CMake's
 # find_package and once by pkg-config, and runs both.
 #
-#   run.sh BUILD_DIR EXAMPLE_DIR COMPILER
+#   run.sh BUILD_DIR EXAMPLE_DIR COMPILER GENERATOR
 set -euo pipefail
-build=$1 example=$2 compiler=$3
+build=$1 example=$2 compiler=$3 generator=$4
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -27,7 +27,7 @@ library_dir=$(cd "$library_dir" && pwd)
 models=$prefix/share/vkdlm/models
 
 # By CMake.
-cmake -S "$work/example" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$compiler" \
+cmake -G "$generator" -S "$work/example" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$compiler" \
     -DCMAKE_BUILD_TYPE=Release > "$work/log" 2>&1 && cmake --build "$work/by-cmake" >> "$work/log" 2>&1 ||
     { cat "$work/log" >&2; fail "the example does not build by CMake"; }
 
