@@ -1,0 +1,56 @@
+# Tests that need a Vulkan driver.
+#
+# vkdlm_gpu_test(name SOURCES a.c ... [KERNEL_MATRIX] [LABELS l ...] [TIMEOUT seconds]): builds one cmocka program with
+# tests/gpu_test.c and registers it once per driver: name.lavapipe, name.swiftshader, and name.validation
+# (lavapipe with VKDLM_TEST_VALIDATION=1). KERNEL_MATRIX adds lavapipe at vector widths of 128 and 512 bits (subgroup
+# sizes 4 and 16) and lavapipe with VKDLM_TEST_NO_SUBGROUPS=1. Each variant carries the label of its driver.
+
+find_file(VKDLM_LAVAPIPE_ICD NAMES lvp_icd.x86_64.json lvp_icd.aarch64.json lvp_icd.json
+  PATHS /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /opt/homebrew/share/vulkan/icd.d
+  DOC "Mesa's CPU driver (package mesa-vulkan-drivers)" NO_DEFAULT_PATH)
+find_file(VKDLM_SWIFTSHADER_ICD NAMES vk_swiftshader_icd.json
+  PATHS /usr/lib/chromium /usr/lib/swiftshader /opt/google/chrome
+  DOC "SwiftShader, a second CPU driver (package chromium-common)" NO_DEFAULT_PATH)
+find_file(VKDLM_VALIDATION_LAYER NAMES VkLayer_khronos_validation.json
+  PATHS /usr/share/vulkan/explicit_layer.d /usr/local/share/vulkan/explicit_layer.d /opt/homebrew/share/vulkan/explicit_layer.d
+  DOC "The validation layer (package vulkan-validationlayers)" NO_DEFAULT_PATH)
+foreach(driver LAVAPIPE_ICD SWIFTSHADER_ICD VALIDATION_LAYER)
+  if(NOT VKDLM_${driver})
+    message(WARNING "GPU tests: VKDLM_${driver} was not found; the tests that use it are left out")
+  endif()
+endforeach()
+
+# Registers a run of target `name` as name.variant with these environment settings.
+function(vkdlm_gpu_variant name variant driver icd)
+  add_test(NAME ${name}.${variant} COMMAND ${name})
+  set(environment ${ARGN}
+    VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} MESA_SHADER_CACHE_DIR=${PROJECT_BINARY_DIR}/mesa-cache)
+  if(VKDLM_SANITIZE)
+    list(APPEND environment LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0)
+  endif()
+  set_tests_properties(${name}.${variant} PROPERTIES
+    ENVIRONMENT "${environment}" LABELS "gpu;${driver};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+function(vkdlm_gpu_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "KERNEL_MATRIX" "TIMEOUT" "SOURCES;LABELS")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 600)
+  endif()
+  vkdlm_test(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/gpu_test.c)
+  target_compile_definitions(${name} PRIVATE TESTS_BINARY_DIR="${PROJECT_BINARY_DIR}/tests")
+  if(VKDLM_LAVAPIPE_ICD)
+    vkdlm_gpu_variant(${name} lavapipe lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=256)
+    if(arg_KERNEL_MATRIX)
+      vkdlm_gpu_variant(${name} lavapipe128 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=128)
+      vkdlm_gpu_variant(${name} lavapipe512 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=512)
+      vkdlm_gpu_variant(${name} no_subgroups lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_NO_SUBGROUPS=1)
+    endif()
+    if(VKDLM_VALIDATION_LAYER)
+      vkdlm_gpu_variant(${name} validation lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_VALIDATION=1)
+    endif()
+  endif()
+  if(VKDLM_SWIFTSHADER_ICD)
+    vkdlm_gpu_variant(${name} swiftshader swiftshader ${VKDLM_SWIFTSHADER_ICD})
+  endif()
+endfunction()
