@@ -89,7 +89,7 @@ static inline void assert_refused(vkdlm_status got, vkdlm_status expected, const
         fail_msg("expected status %d and a message with \"%s\", found status %d and \"%s\"", expected, text,
                  got, err->message);
     size_t n = strlen(err->message);
-    assert_true(n > strlen(text) && n < sizeof err->message);
+    assert_true(n > 0 && n < sizeof err->message);
     assert_null(strpbrk(err->message, "\r\n"));
     assert_true(utf8_valid((const unsigned char *)err->message, n));
 }
