@@ -91,7 +91,7 @@ typedef struct vkdlm_sample {
     uint32_t evaluations;    /* network evaluations for this sample; the field's NFE */
     uint32_t n_steps;
     uint64_t output_rows;    /* rows of the output layer computed for it */
-    double seconds;          /* wall time from the start of its batch until it was finished */
+    double seconds;          /* wall time from its start until it was finished, 0 when it is not */
     bool complete; /* false: the run was cancelled and this is where the sample stood */
 } vkdlm_sample;
 

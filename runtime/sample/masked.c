@@ -121,13 +121,15 @@ static void hand_over(masked_loop *loop, const masked_sample *sample)
                         .evaluations = sample->evaluations,
                         .n_steps = masked_plan_n_steps(&loop->plan),
                         .output_rows = sample->output_rows,
+                        .seconds = sample->seconds,
                         .complete = sample->finished};
     if (!loop->options->on_sample(loop->options->user, &out))
         loop->cancelled = loop->muted = true;
 }
 
-static void sample_finished(masked_loop *loop, const masked_sample *sample)
+static void sample_finished(masked_loop *loop, masked_sample *sample)
 {
+    sample->seconds = clock_seconds() - sample->begun_seconds;
     loop->stats.samples++;
     loop->stats.tokens += sample->n_filled;
 }
@@ -163,6 +165,7 @@ static void fill_batch(masked_loop *loop)
            loop->n_begun < loop->n_delivered + loop->n_ring) {
         masked_sample *sample = &loop->ring[loop->n_begun % loop->n_ring];
         masked_sample_begin(sample, plan, loop->n_begun++);
+        sample->begun_seconds = clock_seconds();
         if (masked_sample_advance(sample, plan)) {
             loop->active[loop->n_active++] = sample;
         } else {

@@ -29,6 +29,7 @@ typedef struct masked_sample {
     masked_event event;
     uint32_t evaluations, n_filled;
     uint64_t output_rows;
+    double begun_seconds, seconds; /* on the loop's clock; from begun to finished */
     bool finished;
 } masked_sample;
 
