@@ -39,9 +39,10 @@ vkdlm_status json_parse_object(const char *text, size_t n_bytes, const char *whe
     if (!depth_is_bounded(text, n_bytes))
         return error_set(err, VKDLM_MALFORMED, "%s: expected JSON of at most %d levels, found deeper nesting",
                          where, JSON_MAX_DEPTH);
-    json_error_t why;
+    json_error_t why = {0};
     json_t *root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &why);
-    if (!root && json_error_code(&why) == json_error_out_of_memory)
+    /* Most failed allocations leave no text. */
+    if (!root && (why.text[0] == 0 || json_error_code(&why) == json_error_out_of_memory))
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "%s: out of memory while parsing JSON", where);
     if (!root)
         return error_set(err, VKDLM_MALFORMED, "%s: expected JSON, found an error at byte %d: %s", where,
