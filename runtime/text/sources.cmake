@@ -1,0 +1,16 @@
+set(TEXT_SOURCES
+  added_tokens.c
+  bpe.c
+  buffer.c
+  byte_level.c
+  decoder.c
+  normalize.c
+  pretokenize.c
+  regex.c
+  regex_translate.c
+  tokenizer.c
+  tokenizer_file.c
+  tokenizer_json.c
+  tokenizer_json_stages.c
+  vocab.c
+  word_cache.c)
