@@ -57,7 +57,8 @@ typedef struct vkdlm_tensors vkdlm_tensors;
  * such an index itself with its shards, through mmap. Every rule of the format is checked before
  * anything is returned; an index and its shards must name the same tensors.
  * Errors: NOT_FOUND, IO, MALFORMED (file, tensor, expected, found), UNSUPPORTED (more than
- * VKDLM_MAX_DIMS dimensions), OUT_OF_HOST_MEMORY. *out is NULL on failure. NULL may be closed. */
+ * VKDLM_MAX_DIMS dimensions), OUT_OF_HOST_MEMORY. *out is NULL on failure. NULL may be closed.
+ * The files must not shrink while they are open. */
 VKDLM_API vkdlm_status vkdlm_tensors_open(const char *path, vkdlm_tensors **out, vkdlm_error *err);
 VKDLM_API void vkdlm_tensors_close(vkdlm_tensors *tensors);
 

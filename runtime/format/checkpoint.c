@@ -21,31 +21,43 @@ static bool find_beside(const char *directory, const char *name, char **out)
     return true;
 }
 
+static bool is_beside(const char *directory, const char *name, bool *found)
+{
+    char *path;
+    bool ok = find_beside(directory, name, &path);
+    *found = path != NULL;
+    free(path);
+    return ok;
+}
+
 static vkdlm_status no_memory(const char *path, vkdlm_error *err)
 {
     return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "'%s': out of memory", path);
 }
 
-/* Says in the model's words that a directory has no weights, naming those of a kind we cannot read. */
-static vkdlm_status explain_missing_weights(const char *directory, vkdlm_error *err)
+/* UNSUPPORTED when a directory has only weights of a kind that is not read. */
+static vkdlm_status refuse_foreign_weights(const char *directory, vkdlm_error *err)
 {
+    static const char *const ours[] = {"model.safetensors", "model.safetensors.index.json"};
     static const char *const foreign[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5",
                                           "flax_model.msgpack"};
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
-        char *found;
-        if (!find_beside(directory, foreign[i], &found))
+    bool found;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        if (!is_beside(directory, ours[i], &found))
             return no_memory(directory, err);
-        free(found);
+        if (found)
+            return VKDLM_OK;
+    }
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        if (!is_beside(directory, foreign[i], &found))
+            return no_memory(directory, err);
         if (found)
             return error_set(err, VKDLM_UNSUPPORTED,
                              "'%s': expected weights in safetensors files, found only %s, which has to be"
                              " converted first",
                              directory, foreign[i]);
     }
-    return error_set(
-        err, VKDLM_NOT_FOUND,
-        "'%s': expected weights in model.safetensors or model.safetensors.index.json, found neither",
-        directory);
+    return VKDLM_OK;
 }
 
 vkdlm_status checkpoint_open_files(const char *weights, const char *config_path, checkpoint **out,
@@ -94,23 +106,18 @@ vkdlm_status checkpoint_open(const char *path, checkpoint **out, vkdlm_error *er
                          path);
 
     char *directory = kind == FILE_DIRECTORY ? strdup(path) : file_dirname(path);
-    char *config = NULL, *single = NULL, *index = NULL;
+    char *config = NULL;
     vkdlm_status status = VKDLM_OK;
-    if (!directory || !find_beside(directory, "config.json", &config) ||
-        !find_beside(directory, "model.safetensors", &single) ||
-        !find_beside(directory, "model.safetensors.index.json", &index))
+    if (!directory || !find_beside(directory, "config.json", &config))
         status = no_memory(path, err);
     else if (!config)
         status = error_set(err, VKDLM_NOT_FOUND,
-                           "'%s': expected config.json in the model's directory '%s',"
-                           " found none",
-                           path, directory);
-    else if (kind == FILE_DIRECTORY && !single && !index)
-        status = explain_missing_weights(path, err);
-    else
+                           "'%s': expected config.json in the model's directory '%s', found none", path,
+                           directory);
+    else if (kind == FILE_DIRECTORY)
+        status = refuse_foreign_weights(path, err);
+    if (!status)
         status = checkpoint_open_files(path, config, out, err);
-    free(index);
-    free(single);
     free(config);
     free(directory);
     return status;
@@ -149,6 +156,7 @@ static void format_shape(uint32_t n_dims, const uint64_t *shape, char *out, size
         snprintf(out + n, size - n, "]");
 }
 
+/* vkdlm_tensors_at walks one array. */
 static void mark(checkpoint *self, const vkdlm_tensor *tensor)
 {
     self->taken[tensor - vkdlm_tensors_at(self->tensors, 0)] = true;
