@@ -86,6 +86,23 @@ static bool load_config(ref_mdlm *net, const char *dir)
     return ok;
 }
 
+/* Frequency i of the timestep features: 10000^(-i/128). Angle of pair i at position l: l 10000^(-i/half). */
+static void compute_tables(ref_mdlm *net)
+{
+    const uint32_t n = REF_MDLM_FEATURES / 2, half = net->dim / net->n_heads / 2;
+    net->frequencies = allocate(n, sizeof *net->frequencies);
+    for (uint32_t i = 0; i < n; i++)
+        net->frequencies[i] = pow(10000, -(double)i / n);
+    net->rotary = allocate((size_t)net->length * half * 2, sizeof *net->rotary);
+    for (uint32_t l = 0; l < net->length; l++)
+        for (uint32_t i = 0; i < half; i++) {
+            double angle = l * pow(10000, -(double)i / half);
+            double *pair = net->rotary + ((size_t)l * half + i) * 2;
+            pair[0] = cos(angle);
+            pair[1] = sin(angle);
+        }
+}
+
 static bool load_block(ref_mdlm_block *b, const vkdlm_tensors *file, uint32_t index)
 {
     static const char *const parts[] = {"adaLN_modulation", "attn_qkv", "attn_out", "mlp.0", "mlp.2"};
@@ -114,6 +131,7 @@ ref_mdlm *ref_mdlm_open(const char *dir)
     bool ok = load_config(net, dir) && vkdlm_tensors_open(path, &file, &err) == VKDLM_OK;
     if (ok) {
         uint32_t rows, columns;
+        compute_tables(net);
         net->embedding = load(file, "vocab_embed.embedding", &rows, &columns, false);
         net->sigma0 = load_linear(file, "sigma_map.mlp.0");
         net->sigma2 = load_linear(file, "sigma_map.mlp.2");
@@ -147,6 +165,8 @@ void ref_mdlm_close(ref_mdlm *net)
         free(b->norm2);
     }
     free(net->blocks);
+    free(net->rotary);
+    free(net->frequencies);
     free(net->embedding);
     free(net->norm_final);
     free_linear(&net->sigma0);
@@ -196,14 +216,13 @@ static void modulated_norm(const double *x, const double *weight, const double *
         y[i] = (x[i] - mean) * inverse * weight[i] * (1 + scale[i]) + shift[i];
 }
 
-/* Rotates the pairs (i, i + half) of one head by position * 10000^(-i/half). */
-static void rotate(double *x, uint32_t half, uint32_t position)
+/* Rotates the pairs (i, i + half) of one head; angles [half, 2]. */
+static void rotate(double *x, uint32_t half, const double *angles)
 {
     for (uint32_t i = 0; i < half; i++) {
-        double angle = position * pow(10000, -(double)i / half);
-        double a = x[i], b = x[i + half];
-        x[i] = a * cos(angle) - b * sin(angle);
-        x[i + half] = b * cos(angle) + a * sin(angle);
+        double a = x[i], b = x[i + half], cosine = angles[2 * i], sine = angles[2 * i + 1];
+        x[i] = a * cosine - b * sine;
+        x[i + half] = b * cosine + a * sine;
     }
 }
 
@@ -241,9 +260,8 @@ void ref_mdlm_condition(const ref_mdlm *net, double sigma, double *features, dou
     const uint32_t half = REF_MDLM_FEATURES / 2;
     double level = net->time_conditioning ? sigma : 0;
     for (uint32_t i = 0; i < half; i++) {
-        double f = pow(10000, -(double)i / half);
-        e[i] = cos(level * f);
-        e[i + half] = sin(level * f);
+        e[i] = cos(level * net->frequencies[i]);
+        e[i + half] = sin(level * net->frequencies[i]);
     }
     if (features)
         memcpy(features, e, sizeof e);
@@ -273,7 +291,7 @@ static void run_block(const ref_mdlm *net, const ref_mdlm_block *b, const double
         modulated_norm(x + (size_t)l * dim, b->norm1, shift_a, scale_a, dim, h);
         linear(&b->qkv, h, row);
         for (uint32_t head = 0; head < 2 * dim; head += head_dim)
-            rotate(row + head, head_dim / 2, l);
+            rotate(row + head, head_dim / 2, net->rotary + (size_t)l * head_dim);
     }
     for (uint32_t head = 0; head < dim; head += head_dim)
         attend(qkv, n, dim, head, head_dim, weights, o);

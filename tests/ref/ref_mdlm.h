@@ -24,7 +24,9 @@ typedef struct ref_mdlm_block {
 typedef struct ref_mdlm {
     uint32_t vocab_size, length, dim, n_heads, n_blocks, cond_dim;
     bool time_conditioning;
-    double *embedding; /* [V, D] */
+    double *frequencies; /* of the timestep features, [128] */
+    double *rotary;      /* cos, sin of every position and pair, [length, D/H/2, 2] */
+    double *embedding;   /* [V, D] */
     ref_linear sigma0, sigma2;
     ref_mdlm_block *blocks;
     double *norm_final;          /* [D] */
