@@ -22,6 +22,21 @@ struct embed_params {
     uint32_t first_unit;  /* where the slice starts in the bound range, in elements */
 };
 
+struct rotary_params {
+    uint32_t ld;            /* floats from one row of the input to the next */
+    uint32_t capacity;      /* slots from one head of the outputs to the next */
+    uint32_t first_kv_head; /* where the bound ranges of the outputs begin */
+    uint32_t n_kv_heads;    /* of the bound ranges */
+    float scale;            /* of the queries */
+};
+
+struct attention_params {
+    uint32_t ld;         /* floats from one output row to the next */
+    uint32_t capacity;   /* slots from one head to the next */
+    uint32_t first_head; /* query head at which the bound ranges of queries, keys and values begin */
+    uint32_t n_heads;    /* query heads of the whole output */
+};
+
 #ifdef VULKAN
 #undef uint32_t
 #undef int32_t

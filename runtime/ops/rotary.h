@@ -1,0 +1,25 @@
+/* Rotary embedding on queries and keys, fused with their write (and the values') into attention's layout. */
+#ifndef OPS_ROTARY_H
+#define OPS_ROTARY_H
+
+#include "gpu/gpu.h"
+#include "ops/attention.h"
+
+/* Cosines and sines of position * base^(-2i/head_dim), i < head_dim/2, on the device. */
+typedef struct rotary_table {
+    gpu_buffer buffer; /* [max_length][head_dim/2] of (cos, sin), f32 rounded from double */
+    uint32_t max_length, head_dim;
+} rotary_table;
+
+/* Computes and uploads the table. *out must be zeroed. Errors: OUT_OF_*, DEVICE_LOST. */
+vkdlm_status rotary_table_create(gpu_device *device, uint32_t max_length, uint32_t head_dim, double base,
+                                 rotary_table *out, vkdlm_error *err);
+void rotary_table_destroy(rotary_table *table);
+
+/* Records the kernel: reads qkv, [rows, ld] as the projection wrote it (queries of all heads, keys, values,
+ * each head-major), and fills the workspace for attention_record. plan and index: ops/attention_plan.h; the
+ * table's head_dim is the shape's and its max_length at least the plan's. */
+void rotary_record(gpu_commands *commands, const attention *op, const rotary_table *table,
+                   const attention_plan *plan, gpu_view qkv, uint32_t ld, gpu_view index, gpu_view workspace);
+
+#endif
