@@ -250,8 +250,8 @@ vkdlm_status canvas_read_ids(const char *where, const char *text, size_t size, i
         if (i == begin || value > INT32_MAX || !ends) {
             free(*ids);
             *ids = NULL;
-            return message_set(err, VKDLM_MALFORMED, "%s: entry %zu is '%.*s', not a token id", where, *n,
-                               (int)(size - begin < 20 ? size - begin : 20), text + begin);
+            return message_set(err, VKDLM_INVALID_ARGUMENT, "%s: entry %zu is '%.*s', not a token id", where,
+                               *n, (int)(size - begin < 20 ? size - begin : 20), text + begin);
         }
         if (*n == capacity) {
             capacity = capacity ? 2 * capacity : 64;

@@ -142,7 +142,6 @@ int engine_finish(engine *e, vkdlm_status status, const vkdlm_error *err)
     progress_clear(&e->bar);
     if (!status)
         return CLI_OK;
-    if (status == VKDLM_CANCELLED && signals_pending())
-        return signals_exit_status();
-    return message_error(err);
+    int code = message_error(err);
+    return status == VKDLM_CANCELLED && signals_pending() ? signals_exit_status() : code;
 }

@@ -49,8 +49,8 @@ vkdlm_status engine_open(engine *e, const command *cmd, const option_parse *pars
                          vkdlm_error *err);
 void engine_close(engine *e);
 
-/* What every run ends with: takes the bar away, prints err unless status is OK or a signal stopped the run,
- * and returns the exit status. */
+/* What every run ends with: takes the bar away, prints err unless status is OK, and returns the exit status.
+ */
 int engine_finish(engine *e, vkdlm_status status, const vkdlm_error *err);
 
 #endif

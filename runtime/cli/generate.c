@@ -98,7 +98,8 @@ static vkdlm_status make_canvases(run *r, vkdlm_error *err)
     else if (source == &v->ids)
         status = add_id_list(r, &rules, err);
     else if (source == &v->prompts)
-        status = canvas_add_jsonl(&r->canvases, &rules, v->prompts.text, r->given, r->given_size, err);
+        status =
+            canvas_add_jsonl(&r->canvases, &rules, input_name(v->prompts.text), r->given, r->given_size, err);
     else if (source == &v->template_text)
         status = canvas_add_template(&r->canvases, &rules, r->given, r->given_size, err);
     else
@@ -258,10 +259,10 @@ static vkdlm_status generate(run *r, vkdlm_error *err)
     vkdlm_status summary = report_summary(r, &stats, err);
     if (summary)
         return summary;
-    if (stopped)
-        message_note("vkdlm: interrupted when %" PRIu64 " of %" PRIu64 " samples were finished", r->delivered,
-                     r->total);
-    return status;
+    return stopped ? message_set(err, VKDLM_CANCELLED,
+                                 "interrupted when %" PRIu64 " of %" PRIu64 " samples were finished",
+                                 r->delivered, r->total)
+                   : VKDLM_OK;
 }
 
 static int run_generate(const command *cmd, void *values, const option_parse *parse)

@@ -45,7 +45,7 @@ static const option_spec sampling_specs[] = {
     {"sampler", 0, OPTION_CHOICE, AT(sampler), "NAME", "how the masks are resolved", .initial = "ddpm-cache",
      .choices = samplers, .foreign_choices = llada_samplers, .family = "LLaDA and Dream"},
     {"steps", 0, OPTION_COUNT, AT(steps), "T",
-     "denoising steps (first-hitting has none: it takes one evaluation a token)", "steps", "64", .least = 1,
+     "denoising steps; first-hitting has none, it takes one evaluation a token", "steps", "64", .least = 1,
      .most = 1000000},
     NOISE_OPTIONS(AT(noise)),
     {"end-time", 0, OPTION_NUMBER, AT(end_time), "T",
@@ -74,7 +74,7 @@ static const option_spec sampling_specs[] = {
 
 static const option_spec output_specs[] = {
     {"show", 0, OPTION_FLAG, AT(show), .help = "draws the canvas on the terminal while it resolves"},
-    {"trajectory", 0, OPTION_TEXT, AT(trajectory), "FILE", "records the run",
+    {"trajectory", 0, OPTION_TEXT, AT(trajectory), "FILE", "records the run", .initially = "off",
      .absent = "recording a trajectory"},
     {"top", 0, OPTION_COUNT, AT(top), "K", "candidates a position that a recording keeps", "tokens",
      .initially = "off", .least = 1, .most = 1024, .absent = "recording a trajectory"},
@@ -142,7 +142,7 @@ vkdlm_status generate_from_options(const generate_values *v, vkdlm_generate_opti
         .batch = (uint32_t)v->batch.count,
         .sampler = (vkdlm_sampler)v->sampler.choice,
         .steps = (uint32_t)v->steps.count,
-        .end_time = v->end_time.number,
+        .end_time = v->end_time.given ? v->end_time.number : 0,
         .no_final_denoise = v->no_final_denoise.given,
         .stride = (uint32_t)v->stride.count,
         .strides = (uint32_t)v->strides.count,

@@ -10,10 +10,15 @@
 
 enum { FIRST_BYTES = 65536 };
 
+const char *input_name(const char *path)
+{
+    return strcmp(path, "-") ? path : "standard input";
+}
+
 vkdlm_status input_read(const char *path, size_t max_bytes, char **data, size_t *size, vkdlm_error *err)
 {
     bool standard = !strcmp(path, "-");
-    const char *name = standard ? "standard input" : path;
+    const char *name = input_name(path);
     size_t used = 0, capacity = FIRST_BYTES;
     vkdlm_status status = VKDLM_OK;
     char *bytes = NULL;

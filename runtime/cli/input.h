@@ -11,4 +11,7 @@
  * path. */
 vkdlm_status input_read(const char *path, size_t max_bytes, char **data, size_t *size, vkdlm_error *err);
 
+/* How a message names the input. */
+const char *input_name(const char *path);
+
 #endif

@@ -125,7 +125,7 @@ static vkdlm_status report_result(const run *r, const vkdlm_score_result *result
                                        "bound", bound,                                        //
                                        "evaluations", report_count(result->evaluations)),
                              err);
-    char draws[64] = "unknown with one draw", windows[64] = "unknown with one window";
+    char draws[32] = "unknown", windows[32] = "unknown";
     if (isfinite(result->stderr_draws))
         snprintf(draws, sizeof draws, "%.4f", result->stderr_draws);
     if (isfinite(result->stderr_windows))
@@ -133,7 +133,7 @@ static vkdlm_status report_result(const run *r, const vkdlm_score_result *result
     vkdlm_status status =
         report_line(err,
                     "nats per token  %.4f (%s bound)\n"
-                    "standard error  %s over %" PRIu64 " draws, %s over %" PRIu64 " windows\n"
+                    "standard error  %s (Monte-Carlo, draws: %" PRIu64 "), %s (text, windows: %" PRIu64 ")\n"
                     "bits per byte   %.4f\n"
                     "perplexity      %.3f\n"
                     "text            %" PRIu64 " tokens, %zu bytes",
@@ -161,10 +161,10 @@ static vkdlm_status score(run *r, vkdlm_score_options *options, vkdlm_error *err
         if (report)
             return report;
     }
-    if (stopped)
-        message_note("vkdlm: interrupted when %" PRIu64 " of %zu tokens were scored", result.tokens,
-                     r->ids.count);
-    return status;
+    return stopped
+               ? message_set(err, VKDLM_CANCELLED, "interrupted when %" PRIu64 " of %zu tokens were scored",
+                             result.tokens, r->ids.count)
+               : VKDLM_OK;
 }
 
 static int run_score(const command *cmd, void *values, const option_parse *parse)
@@ -181,7 +181,7 @@ static int run_score(const command *cmd, void *values, const option_parse *parse
     if (!status)
         status = engine_open(&r.engine, cmd, parse, &v->common, v->model.text, v->tokenizer.text, &err);
     if (!status)
-        status = tokenize_text(&r, path, text, &err);
+        status = tokenize_text(&r, input_name(path), text, &err);
     if (!status)
         status = score(&r, &options, &err);
     int code = engine_finish(&r.engine, status, &err);

@@ -20,11 +20,9 @@ void signals_catch(void)
 {
     static const int signals[] = {SIGINT, SIGTERM};
     for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction old, action = {.sa_handler = note, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+        struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
         sigemptyset(&action.sa_mask);
-        /* What the parent ignores for us (nohup, a background job) stays ignored. */
-        if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-            sigaction(signals[i], &action, NULL);
+        sigaction(signals[i], &action, NULL);
     }
 }
 

@@ -5,7 +5,9 @@
 /* A write to a closed pipe becomes an error of that write. */
 void signals_ignore_pipe(void);
 
-/* From now on SIGINT and SIGTERM are noted once; the next one takes its default action. */
+/* From now on SIGINT and SIGTERM are noted once; the next one takes its default action. Also where a shell
+ * started the program with SIGINT ignored, as it does with a script's background jobs: `kill -INT` stops
+ * those too. */
 void signals_catch(void);
 
 /* The signal that arrived, 0 when none did. */

@@ -240,7 +240,7 @@ static int run_tokenize(const command *cmd, void *values, const option_parse *pa
         if (v->decode.given)
             status = decode(v, tokenizer, input, size, &err);
         else if (v->jsonl.given)
-            status = run_lines(v, tokenizer, path, input, size, &err);
+            status = run_lines(v, tokenizer, input_name(path), input, size, &err);
         else
             status = encode(v, tokenizer, input, size, v->common.json.given, &err);
     }
