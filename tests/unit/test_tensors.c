@@ -104,32 +104,40 @@ static void scalars_and_empty_tensors_are_read(void **state)
     vkdlm_tensors_close(tensors);
 }
 
-/* Refusals that the copied malformed files do not contain. */
+#define U8(name, shape, begin, end) \
+    "\"" name "\":{\"dtype\":\"U8\",\"shape\":[" shape "],\"data_offsets\":[" begin "," end "]}"
+
+/* Refusals that the copied malformed files do not contain, or that there more than one rule would make. */
 static void further_headers_are_refused(void **state)
 {
     static const struct {
         const char *header;
+        size_t n_data;
         vkdlm_status status;
         const char *message;
     } rows[] = {
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", VKDLM_UNSUPPORTED,
+        {"{" U8("a", "1,1,1,1,1,1,1,1,1", "0", "1") "}", 1, VKDLM_UNSUPPORTED,
          "expected at most 8 dimensions, found 9"},
         /* The dimensions after a zero could overflow in whoever multiplies them. */
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[0,4294967296,4294967296],\"data_offsets\":[0,0]}}",
-         VKDLM_MALFORMED, "64 bits"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1e0],\"data_offsets\":[0,1]}}", VKDLM_MALFORMED, "a.shape[0]"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[true],\"data_offsets\":[0,1]}}", VKDLM_MALFORMED, "found true"},
-        {"{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,1]}}", VKDLM_MALFORMED, "a.dtype"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}\n", VKDLM_MALFORMED,
-         "ends with '}'"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}}", VKDLM_MALFORMED, "end of file"},
-        {"{\"a\\nb\":{\"dtype\":\"U9\",\"shape\":[1],\"data_offsets\":[0,1]}}", VKDLM_MALFORMED, "a?b.dtype"},
-        {"{\"__metadata__\":null,\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
-         VKDLM_MALFORMED, "__metadata__"},
+        {"{" U8("a", "0,4294967296,4294967296", "0", "0") "}", 0, VKDLM_MALFORMED, "64 bits"},
+        {"{" U8("a", "1e0", "0", "1") "}", 1, VKDLM_MALFORMED, "a.shape[0]"},
+        {"{" U8("a", "true", "0", "1") "}", 1, VKDLM_MALFORMED, "found true"},
+        {"{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,1]}}", 1, VKDLM_MALFORMED, "a.dtype"},
+        {"{" U8("a", "1", "0", "1") "}\n", 1, VKDLM_MALFORMED, "ends with '}'"},
+        {"{" U8("a", "1", "0", "1") "}}", 1, VKDLM_MALFORMED, "end of file"},
+        {"{" U8("a\\nb", "1", "0", "2") "}", 2, VKDLM_MALFORMED, "a?b.data_offsets"},
+        {"{\"__metadata__\":null," U8("a", "1", "0", "1") "}", 1, VKDLM_MALFORMED, "__metadata__"},
+        /* The lengths add up to the file, as an overlap makes up for a gap. */
+        {"{" U8("a", "4", "0", "4") "," U8("b", "4", "2", "6") "," U8("c", "2", "8", "10") "}", 10,
+         VKDLM_MALFORMED, "b: expected its data at byte 4"},
+        {"{" U8("a", "4", "0", "3") "," U8("b", "1", "4", "5") "}", 5, VKDLM_MALFORMED,
+         "a.data_offsets: expected 4 bytes"},
+        {"{" U8("a", "9223372036854775807", "0", "9223372036854775807") "}", 4, VKDLM_MALFORMED,
+         "within the 4 bytes of data"},
     };
     const char *path = temp_path(*state, "x.safetensors");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        write_safetensors(path, rows[i].header, "x", 1);
+        write_safetensors(path, rows[i].header, "0123456789", rows[i].n_data);
         vkdlm_tensors *tensors;
         vkdlm_error err = {0};
         assert_refused(vkdlm_tensors_open(path, &tensors, &err), rows[i].status, &err, rows[i].message);
