@@ -248,12 +248,13 @@ static void report_step(masked_loop *loop, const masked_sample *sample, const ev
         loop->cancelled = true;
 }
 
-/* Hands each active sample its results and lets it decide up to its next event; those that are over leave. */
+/* Hands each active sample its results and lets it decide up to its next event; those that are over leave. When a
+ * callback cancels, the samples after it stay where the callbacks last saw them. */
 static vkdlm_status apply_results(masked_loop *loop, vkdlm_error *err)
 {
     const eval_result *results = loop->results;
     uint32_t n_active = 0;
-    for (uint32_t i = 0; i < loop->n_active; i++) {
+    for (uint32_t i = 0; i < loop->n_active && !loop->cancelled; i++) {
         masked_sample *sample = loop->active[i];
         uint32_t n_rows = sample->n_picked;
         vkdlm_status status = check_results(loop, sample, results, err);
@@ -262,7 +263,7 @@ static vkdlm_status apply_results(masked_loop *loop, vkdlm_error *err)
         masked_sample_apply(sample, results);
         loop->stats.evaluations++;
         loop->stats.output_rows_full += sample->window_length;
-        if (loop->options->on_step && !loop->cancelled)
+        if (loop->options->on_step)
             report_step(loop, sample, results);
         if (masked_sample_advance(sample, &loop->plan))
             loop->active[n_active++] = sample;
