@@ -60,8 +60,8 @@ check "$work/by-pkg-config"
 cmp <("$work/by-cmake/generate" "$models/kjv-mdlm" | grep -v ' evaluations in ') \
     <("$work/by-pkg-config" "$models/kjv-mdlm" | grep -v ' evaluations in ') || fail "the same seed gave different texts"
 
-if [[ -e $prefix/bin/vkdlm ]]; then
-    "$prefix/bin/vkdlm" devices > "$work/devices" || fail "the installed command line does not run"
-    [[ -s $work/devices ]] || fail "vkdlm devices printed nothing"
-fi
+"$prefix/bin/vkdlm" devices > "$work/devices" || fail "the installed command line does not run"
+[[ -s $work/devices ]] || fail "vkdlm devices printed nothing"
+"$prefix/bin/vkdlm" info | grep -qE "^path +$prefix/bin/../share/vkdlm/models/kjv-mdlm$" ||
+    fail "the installed command line does not take the model that is installed beside it"
 echo "Installed, built by CMake and by pkg-config, and run"
