@@ -22,6 +22,17 @@ struct embed_params {
     uint32_t first_unit;  /* where the slice starts in the bound range, in elements */
 };
 
+/* Sizes in elements of f32; columns and depth are padded to multiples of 32. */
+struct matmul_params {
+    uint32_t n_columns;    /* bound: of this slice of W */
+    uint32_t first_column; /* of the slice in Y, bias and gate */
+    uint32_t depth;        /* K */
+    uint32_t ldx;
+    uint32_t ldy;
+    uint32_t ld_gate; /* from one gate row to the next */
+    uint32_t n_rows;
+};
+
 struct rotary_params {
     uint32_t ld;            /* floats from one row of the input to the next */
     uint32_t capacity;      /* slots from one head of the outputs to the next */
@@ -36,6 +47,7 @@ struct attention_params {
     uint32_t first_head; /* query head at which the bound ranges of queries, keys and values begin */
     uint32_t n_heads;    /* query heads of the whole output */
 };
+
 
 #ifdef VULKAN
 #undef uint32_t

@@ -1,0 +1,214 @@
+#include "ops/matmul.h"
+
+#include "base/error.h"
+#include "base/size.h"
+#include "shaders/params.h"
+
+/* ROWS x STEP / 4 loads of X an iteration are spread over the lanes; with few rows a longer step keeps them
+ * busy. 32 rows x 4 columns a lane are 128 accumulators: with more, the unrolled code no longer fits the
+ * instruction cache. */
+const matmul_shape matmul_shapes[MATMUL_N_SHAPES] = {
+    {"subgroup wide 1", MATMUL_SUBGROUP_WIDE, 1, 0, 32},
+    {"subgroup wide 4", MATMUL_SUBGROUP_WIDE, 4, 0, 8},
+    {"subgroup wide 8", MATMUL_SUBGROUP_WIDE, 8, 0, 8},
+    {"subgroup wide 32", MATMUL_SUBGROUP_WIDE, 32, 0, 8},
+    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 32},
+    {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 8},
+    {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 8},
+    {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 8},
+    {"plain 1", MATMUL_PLAIN_1, 4, 32, 0},
+    {"plain 4", MATMUL_PLAIN_4, 16, 32, 0},
+    {"shared 64", MATMUL_SHARED, 64, 64, 0},
+};
+
+/* What each device prefers, and up to how many rows a shape is taken. */
+struct preference {
+    enum matmul_family family;
+    uint32_t rows, most_rows;
+};
+static const struct preference prefer_cpu[] = {
+    {MATMUL_SUBGROUP_WIDE, 1, 1},  {MATMUL_SUBGROUP_WIDE, 4, 4},
+    {MATMUL_SUBGROUP_WIDE, 8, 16}, {MATMUL_SUBGROUP_WIDE, 32, UINT32_MAX},
+    {MATMUL_SUBGROUP, 1, 1},       {MATMUL_SUBGROUP, 4, 4},
+    {MATMUL_SUBGROUP, 8, 16},      {MATMUL_SUBGROUP, 32, UINT32_MAX},
+};
+static const struct preference prefer_narrow[] = {
+    {MATMUL_PLAIN_1, 4, 3},
+    {MATMUL_PLAIN_4, 16, UINT32_MAX},
+};
+static const struct preference prefer_gpu[] = {
+    {MATMUL_SUBGROUP, 1, 1},         {MATMUL_SUBGROUP, 4, 4}, {MATMUL_SUBGROUP, 8, 8},
+    {MATMUL_SHARED, 64, UINT32_MAX}, {MATMUL_PLAIN_1, 4, 3},  {MATMUL_PLAIN_4, 16, UINT32_MAX},
+};
+
+static const matmul_shape *first_usable(const gpu_caps *caps, const struct preference *list, size_t n,
+                                        uint32_t n_rows)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < MATMUL_N_SHAPES; j++)
+            if (n_rows <= list[i].most_rows && matmul_shapes[j].family == list[i].family &&
+                matmul_shapes[j].rows == list[i].rows && matmul_shape_usable(caps, &matmul_shapes[j]))
+                return &matmul_shapes[j];
+    return NULL;
+}
+
+bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
+{
+    switch (shape->family) {
+    case MATMUL_SUBGROUP_WIDE:
+    case MATMUL_SUBGROUP:
+        return caps->subgroup_shuffle && caps->subgroup_size >= 4 && caps->subgroup_size <= 64 &&
+               (caps->int64 || shape->family == MATMUL_SUBGROUP);
+    case MATMUL_SHARED:
+        return caps->max_shared_bytes >= 16384 && caps->max_invocations >= 128;
+    default:
+        return true;
+    }
+}
+
+const matmul_shape *matmul_select(const gpu_caps *caps, uint32_t n_rows)
+{
+    const matmul_shape *shape = NULL;
+    if (caps->type != GPU_TYPE_CPU)
+        shape = first_usable(caps, prefer_gpu, sizeof prefer_gpu / sizeof *prefer_gpu, n_rows);
+    else if (caps->subgroup_size >= 8)
+        shape = first_usable(caps, prefer_cpu, sizeof prefer_cpu / sizeof *prefer_cpu, n_rows);
+    if (!shape)
+        shape = first_usable(caps, prefer_narrow, sizeof prefer_narrow / sizeof *prefer_narrow, n_rows);
+    return shape;
+}
+
+uint32_t matmul_type_index(vkdlm_dtype dtype)
+{
+    return dtype == VKDLM_DTYPE_F32 ? 0 : dtype == VKDLM_DTYPE_F16 ? 1 : 2;
+}
+
+gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape)
+{
+    gpu_spec spec = {.n = 10};
+    bool subgroup = shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_SUBGROUP_WIDE;
+    spec.value[0] = caps->subgroup_size;
+    spec.value[1] = shape->rows;
+    spec.value[2] = shape->step;
+    /* unpackHalf2x16 is exact on the CPU drivers (tested); GPUs may flush subnormals and have integer units
+     * to spare. */
+    spec.value[9] = caps->type == GPU_TYPE_CPU;
+    if (subgroup && caps->subgroup_size_control)
+        spec.subgroup_size = caps->subgroup_size;
+    return spec;
+}
+
+void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_t n_rows, uint32_t n_columns,
+                        uint32_t *x, uint32_t *y)
+{
+    uint32_t columns = shape->columns ? shape->columns : 4 * caps->subgroup_size;
+    *x = (n_columns + columns - 1) / columns;
+    *y = (n_rows + shape->rows - 1) / shape->rows;
+}
+
+static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][3] = {
+#define KERNELS(family)                                                                           \
+    {                                                                                             \
+        {GPU_KERNEL_MATMUL_##family##_F32, GPU_KERNEL_MATMUL_##family##_F16,                      \
+         GPU_KERNEL_MATMUL_##family##_BF16},                                                      \
+        {                                                                                         \
+            GPU_KERNEL_MATMUL_##family##_F32_RESIDUAL, GPU_KERNEL_MATMUL_##family##_F16_RESIDUAL, \
+                GPU_KERNEL_MATMUL_##family##_BF16_RESIDUAL                                        \
+        }                                                                                         \
+    }
+    [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_SUBGROUP_WIDE] = KERNELS(SUBGROUP_WIDE),
+    [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
+    [MATMUL_SHARED] = KERNELS(SHARED),
+#undef KERNELS
+};
+
+/* Rows first .. first+n-1 of a view of rows of row_bytes. */
+static gpu_view view_rows(gpu_view view, uint64_t first, uint64_t n, uint64_t row_bytes)
+{
+    uint64_t at = u64_min(first * row_bytes, view.bytes);
+    return (gpu_view){view.buffer, view.offset_bytes + at, u64_min(n * row_bytes, view.bytes - at)};
+}
+
+/* What one recording needs besides the arguments. */
+struct plan {
+    const matmul_shape *shape;
+    const gpu_pipeline *pipeline;
+    uint32_t slice_panels, slice_rows;
+};
+
+static vkdlm_status make_plan(gpu_device *device, const matmul_args *a, const matmul_shape *shape,
+                              struct plan *plan, vkdlm_error *err)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    uint64_t widest = a->ldx > a->ldy ? a->ldx : a->ldy;
+    *plan = (struct plan){
+        .shape = shape,
+        .slice_panels = weight_panels_per_slice(a->w, caps),
+        .slice_rows =
+            (uint32_t)u64_min(caps->max_storage_range_bytes / (widest * sizeof(float)), UINT32_MAX) / 64 * 64,
+    };
+    uint64_t most_rows = (uint64_t)caps->max_workgroups[1] * shape->rows / 64 * 64;
+    plan->slice_rows = (uint32_t)u64_min(plan->slice_rows, most_rows);
+    if (plan->slice_panels == 0 || plan->slice_rows == 0)
+        return error_set(
+            err, VKDLM_UNSUPPORTED,
+            "a linear layer of %u x %u needs wider storage buffers than the %llu bytes of device '%s'",
+            a->w->n_columns, a->w->depth, (unsigned long long)caps->max_storage_range_bytes, caps->name);
+    gpu_spec spec = matmul_core_spec(caps, shape);
+    spec.value[3] = a->bias.buffer != NULL;
+    spec.value[4] = a->activation;
+    spec.value[5] = a->row_seq.buffer != NULL;
+    return gpu_pipeline_get(device,
+                            kernels[shape->family][a->gate.buffer != NULL][matmul_type_index(a->w->dtype)],
+                            &spec, &plan->pipeline, err);
+}
+
+static void record_slice(gpu_device *device, gpu_commands *commands, const matmul_args *a,
+                         const struct plan *plan, uint32_t first_panel, uint32_t first_row)
+{
+    uint32_t n_panels = u32_min(plan->slice_panels, a->w->n_panels - first_panel);
+    uint32_t n_rows = u32_min(plan->slice_rows, a->n_rows - first_row);
+    uint64_t held = size_round_up(n_rows, 64);
+    gpu_view w = {&a->w->buffer, first_panel * a->w->panel_bytes, n_panels * a->w->panel_bytes};
+    /* What a kernel has a binding for but does not read is bound to the weights. */
+    gpu_view views[7] = {
+        view_rows(a->x, first_row, held, (uint64_t)a->ldx * sizeof(float)),
+        w,
+        view_rows(a->y, first_row, held, (uint64_t)a->ldy * sizeof(float)),
+        a->bias.buffer ? a->bias : w,
+        view_rows(a->residual, first_row, held, (uint64_t)a->ldy * sizeof(float)),
+        a->gate,
+        a->row_seq.buffer ? view_rows(a->row_seq, first_row, held, sizeof(uint32_t)) : w,
+    };
+    struct matmul_params push = {
+        .n_columns = n_panels * WEIGHT_PANEL_COLUMNS,
+        .first_column = first_panel * WEIGHT_PANEL_COLUMNS,
+        .depth = weight_pad(a->w->depth),
+        .ldx = a->ldx,
+        .ldy = a->ldy,
+        .ld_gate = a->ld_gate,
+        .n_rows = n_rows,
+    };
+    uint32_t x, y;
+    matmul_core_groups(gpu_device_caps(device), plan->shape, n_rows, push.n_columns, &x, &y);
+    gpu_dispatch(commands, plan->pipeline, views, a->gate.buffer ? 7 : 4, &push, sizeof push, x, y, 1);
+}
+
+void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_args *args,
+                      const matmul_shape *shape)
+{
+    vkdlm_error err;
+    struct plan plan;
+    if (make_plan(device, args, shape, &plan, &err)) {
+        gpu_commands_fail(commands, &err);
+        return;
+    }
+    for (uint32_t row = 0; row < args->n_rows; row += plan.slice_rows)
+        for (uint32_t panel = 0; panel < args->w->n_panels; panel += plan.slice_panels)
+            record_slice(device, commands, args, &plan, panel, row);
+}
+
+void ops_matmul(gpu_device *device, gpu_commands *commands, const matmul_args *args)
+{
+    ops_matmul_shape(device, commands, args, matmul_select(gpu_device_caps(device), args->n_rows));
+}

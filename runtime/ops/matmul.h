@@ -1,0 +1,79 @@
+/* Linear layers (shaders/matmul.comp): Y = epilogue(X . W^T). */
+#ifndef OPS_MATMUL_H
+#define OPS_MATMUL_H
+
+#include "gpu/gpu.h"
+#include "ops/weight.h"
+
+enum matmul_activation { MATMUL_LINEAR, MATMUL_GELU, MATMUL_SILU };
+
+/* One product on n_rows rows:
+ *   v[m, n] = sum_k x[m, k] w[n, k] (+ bias[n])
+ *   y[m, n] = activation(v), or, with a gate, residual[m, n] + gate[g, n] v, g = row_seq[m] or 0.
+ * Every row buffer holds rows up to the next multiple of 64: rows past n_rows may be read and written. The
+ * pad columns of x up to the padded K must be zero; those of y become zero when bias, gate and residual have
+ * zeros there. */
+typedef struct matmul_args {
+    const weight *w;
+    gpu_view x;        /* f32, rows of ldx floats */
+    gpu_view y;        /* f32, rows of ldy floats; must not overlap x */
+    uint32_t ldx, ldy; /* multiples of 32, at least the padded K and N */
+    uint32_t n_rows;
+
+    gpu_view bias;                     /* f32 [padded N]; buffer NULL: none */
+    enum matmul_activation activation; /* MATMUL_LINEAR with a gate */
+
+    gpu_view gate;     /* f32, rows of ld_gate floats (a multiple of 4); buffer NULL: no gate, no residual */
+    gpu_view residual; /* f32, rows of ldy floats; may be y itself */
+    gpu_view row_seq; /* u32 [n_rows, to the next multiple of 64]: gate row of each row; buffer NULL: row 0 */
+    uint32_t ld_gate;
+} matmul_args;
+
+/* Records it: one dispatch for each slice of w (and of the rows) that a storage-buffer binding can hold.
+ * Every element is one chain of fused multiply-adds over ascending k, so that a row's result depends on
+ * nothing but its inputs. A failure is remembered by the commands. */
+void ops_matmul(gpu_device *device, gpu_commands *commands, const matmul_args *args);
+
+/* Ways to spread a product over invocations (shaders/lib/matmul_core.glsl). All give the same bits on one
+ * driver. SUBGROUP  few rows on any device, and any rows on CPU drivers, where shared memory and barriers are
+ * dear PLAIN     CPU drivers with subgroups of less than 8, devices without subgroup shuffles and little
+ * shared memory SHARED    many rows on GPUs */
+enum matmul_family {
+    MATMUL_SUBGROUP,
+    MATMUL_SUBGROUP_WIDE,
+    MATMUL_PLAIN_1,
+    MATMUL_PLAIN_4,
+    MATMUL_SHARED,
+    MATMUL_N_FAMILIES
+};
+
+typedef struct matmul_shape {
+    const char *name;
+    enum matmul_family family;
+    uint32_t rows;    /* of X a workgroup holds */
+    uint32_t columns; /* of Y a workgroup holds; 0: 4 for each lane of a subgroup */
+    uint32_t step;    /* values of k an iteration (SUBGROUP) */
+} matmul_shape;
+
+#define MATMUL_N_SHAPES 11
+extern const matmul_shape matmul_shapes[MATMUL_N_SHAPES];
+
+/* Whether the device has what the shape needs. */
+bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape);
+
+/* The first usable shape of matmul_shapes, in the order of preference for this device, that suits n_rows. */
+const matmul_shape *matmul_select(const gpu_caps *caps, uint32_t n_rows);
+
+/* ops_matmul with a shape of the caller's choice, which must be usable. */
+void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_args *args,
+                      const matmul_shape *shape);
+
+/* Specialisation constants 0 .. 9 that lib/matmul_core.glsl reads (3 .. 8 are left 0 for the kernel around
+ * it), and the workgroups that cover n_rows x n_columns. */
+gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape);
+void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_t n_rows, uint32_t n_columns,
+                        uint32_t *x, uint32_t *y);
+/* 0, 1, 2 for F32, F16, BF16. */
+uint32_t matmul_type_index(vkdlm_dtype dtype);
+
+#endif
