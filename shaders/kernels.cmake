@@ -4,6 +4,7 @@
 kernel(EMBED_F32 embed.comp TABLE_F32)
 kernel(EMBED_F16 embed.comp TABLE_F16)
 kernel(EMBED_BF16 embed.comp TABLE_BF16)
+kernel(NORM norm.comp)
 kernel(ROTARY rotary.comp)
 kernel(ATTENTION_SUBGROUP attention_lanes.comp SUBGROUP)
 kernel(ATTENTION_PLAIN attention_lanes.comp)
@@ -22,3 +23,7 @@ foreach(type F32 F16 BF16)
   kernel(MATMUL_PLAIN_4_${type}_RESIDUAL matmul.comp PLAIN_ROWS=4 WEIGHT_${type} RESIDUAL)
   kernel(MATMUL_SHARED_${type}_RESIDUAL matmul.comp VARIANT_SHARED WEIGHT_${type} RESIDUAL)
 endforeach()
+
+# Limits of the device, for benchmarks.
+kernel(PROBE_FMA probe_fma.comp)
+kernel(PROBE_READ probe_read.comp)

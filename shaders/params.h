@@ -9,6 +9,7 @@
 #ifdef VULKAN
 #define uint32_t uint
 #define int32_t int
+#define sample sample_ /* a keyword there */
 #else
 #include <stdint.h>
 #endif
@@ -34,11 +35,13 @@ struct matmul_params {
 };
 
 struct rotary_params {
-    uint32_t ld;            /* floats from one row of the input to the next */
-    uint32_t capacity;      /* slots from one head of the outputs to the next */
-    uint32_t first_kv_head; /* where the bound ranges of the outputs begin */
-    uint32_t n_kv_heads;    /* of the bound ranges */
-    float scale;            /* of the queries */
+    uint32_t ld;             /* floats from one row of the input to the next */
+    uint32_t capacity;       /* slots from one head of the outputs to the next */
+    uint32_t n_kv_heads;     /* of the input */
+    uint32_t share;          /* query heads per key/value head */
+    uint32_t first_kv_head;  /* where the bound ranges of the outputs begin */
+    uint32_t bound_kv_heads; /* of the bound ranges */
+    float scale;             /* of the queries */
 };
 
 struct attention_params {
@@ -46,12 +49,69 @@ struct attention_params {
     uint32_t capacity;   /* slots from one head to the next */
     uint32_t first_head; /* query head at which the bound ranges of queries, keys and values begin */
     uint32_t n_heads;    /* query heads of the whole output */
+    uint32_t share;      /* query heads per key/value head */
 };
 
+struct norm_params {
+    uint32_t n_rows;
+    uint32_t n_columns; /* D */
+    uint32_t ld;
+    uint32_t mod_stride, scale_offset, shift_offset; /* floats */
+    float eps;
+};
+
+/* One row of the output layer: what is asked. */
+struct output_draw {
+    uint32_t sample;   /* counter[3] of the noise */
+    uint32_t step;     /* lower 28 bits of counter[2] */
+    uint32_t position; /* counter[1] */
+    int32_t target;    /* token whose logit is wanted, or negative */
+    uint32_t draw;     /* not 0: a draw; 0: the most probable token */
+    float inv_temperature;
+};
+
+/* And what is answered, of the distribution p = softmax(x), x = logit * inv_temperature, over the tokens that count. */
+struct output_result {
+    int32_t token; /* drawn or most probable, the lowest id of equals */
+    float target_logit; /* x of the target, -3e38 when it is excluded, cut away, or not asked for */
+    float max; /* of x */
+    float log_sum_exp;
+    float entropy;  /* nats */
+    float log_prob; /* of token */
+};
+
+struct output_params {
+    uint32_t n_columns;    /* bound: of this slice of W */
+    uint32_t first_column; /* of the slice: its first token */
+    uint32_t depth;        /* K */
+    uint32_t ldx;
+    uint32_t n_rows;
+    uint32_t row_capacity; /* rows from one panel of the partial records to the next */
+    uint32_t vocab_size;
+    int32_t excluded; /* token of probability zero, or negative */
+    uint32_t seed_low, seed_high;
+};
+
+struct output_merge_params {
+    uint32_t n_panels;
+    uint32_t row_capacity;
+    int32_t excluded;
+};
+
+struct output_select_params {
+    uint32_t n_rows;
+    uint32_t ld; /* floats from one row of logits to the next */
+    uint32_t vocab_size;
+    int32_t excluded;
+    uint32_t seed_low, seed_high;
+    uint32_t top_k; /* 0: off */
+    float top_p;    /* 1: off */
+};
 
 #ifdef VULKAN
 #undef uint32_t
 #undef int32_t
+#undef sample
 #endif
 
 #endif

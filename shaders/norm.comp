@@ -1,0 +1,107 @@
+// LayerNorm without bias, then modulation, in one pass over a row:
+//   y[r, c] = (x[s, c] - mean(x[s])) / sqrt(var(x[s]) + eps) * weight[c] * (1 + scale[m, c]) + shift[m, c]
+// with s = source[r] (or r), m = row_seq[r] (or 0), mean and (biased) variance over n_columns.
+//
+// x, y: f32, rows of ld floats; columns n_columns .. ld-1 of y become 0. weight: ld floats.
+// modulation: rows of mod_stride floats, the scale at scale_offset, the shift at shift_offset; multiples of 4.
+// LANES invocations (a power of two) share a row, a workgroup has gl_WorkGroupSize.x / LANES rows. On CPU drivers
+// one invocation per row is fastest: it needs no barrier, and what the rows share is loaded once for all of them.
+// The order of every sum depends on n_columns and LANES alone, so a row's result does not depend on the batch it
+// is in. The variance is the mean square of the differences from the mean, which does not cancel.
+#version 450
+#include "params.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint LANES = 1;
+layout(constant_id = 2) const bool HAS_SOURCE = false;
+layout(constant_id = 3) const bool HAS_SEQUENCE = false;
+
+layout(binding = 0) readonly buffer X { vec4 x[]; };
+layout(binding = 1) writeonly buffer Y { vec4 y[]; };
+layout(binding = 2) readonly buffer Weight { vec4 weight[]; };
+layout(binding = 3) readonly buffer Modulation { vec4 modulation[]; };
+layout(binding = 4) readonly buffer Source { uint source[]; };
+layout(binding = 5) readonly buffer Sequence { uint row_seq[]; };
+
+layout(push_constant) uniform Push { norm_params p; };
+
+shared float partial[gl_WorkGroupSize.x];
+
+// Sum over the invocations of a row, the same in each of them.
+float reduce(float value, uint lane)
+{
+    if (LANES == 1u)
+        return value;
+    uint i = gl_LocalInvocationID.x;
+    barrier();
+    partial[i] = value;
+    for (uint step = LANES / 2u; step > 0u; step /= 2u) {
+        barrier();
+        if (lane < step)
+            partial[i] += partial[i + step];
+    }
+    barrier();
+    return partial[i - lane];
+}
+
+float sum4(vec4 v)
+{
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+// 1 in the columns 4 c4 .. 4 c4 + 3 that are within the row, 0 in the pad.
+vec4 inside(uint c4)
+{
+    return vec4(lessThan(uvec4(4u * c4) + uvec4(0, 1, 2, 3), uvec4(p.n_columns)));
+}
+
+void main()
+{
+    uint rows_per_group = gl_WorkGroupSize.x / LANES;
+    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    uint lane = gl_LocalInvocationID.x % LANES;
+    uint wanted = group * rows_per_group + gl_LocalInvocationID.x / LANES;
+    // Every invocation must reach the barriers: those past the end repeat the last row and write nothing.
+    uint row = min(wanted, p.n_rows - 1u);
+    uint n4 = p.ld / 4u;
+    uint whole = p.n_columns / 4u; // groups of four without a pad
+    uint from = (HAS_SOURCE ? source[row] : row) * n4;
+    uint to = row * n4;
+    uint mod = (HAS_SEQUENCE ? row_seq[row] : 0u) * (p.mod_stride / 4u);
+    uint scale = mod + p.scale_offset / 4u;
+    uint shift = mod + p.shift_offset / 4u;
+    bool has_tail = whole < n4 && lane == whole % LANES;
+
+    vec4 sum = vec4(0);
+    for (uint c = lane; c < whole; c += LANES)
+        sum += x[from + c];
+    if (has_tail)
+        sum += x[from + whole] * inside(whole);
+    float mean = reduce(sum4(sum), lane) / float(p.n_columns);
+
+    vec4 squares = vec4(0);
+    for (uint c = lane; c < whole; c += LANES) {
+        vec4 d = x[from + c] - mean;
+        squares += d * d;
+    }
+    if (has_tail) {
+        vec4 d = (x[from + whole] - mean) * inside(whole);
+        squares += d * d;
+    }
+    float variance = reduce(sum4(squares), lane) / float(p.n_columns);
+    float factor = 1.0 / sqrt(variance + p.eps);
+
+    if (wanted >= p.n_rows)
+        return;
+    for (uint c = lane; c < whole; c += LANES) {
+        vec4 v = (x[from + c] - mean) * factor * weight[c];
+        y[to + c] = v * (1.0 + modulation[scale + c]) + modulation[shift + c];
+    }
+    if (has_tail) {
+        vec4 v = (x[from + whole] - mean) * factor * weight[whole];
+        v = v * (1.0 + modulation[scale + whole]) + modulation[shift + whole];
+        y[to + whole] = v * inside(whole);
+    }
+    for (uint c = whole + 1u + lane; c < n4; c += LANES)
+        y[to + c] = vec4(0);
+}
