@@ -113,7 +113,7 @@ vkdlm_status engine_open(engine *e, const command *cmd, const option_parse *pars
         message_note("device: %s (%s)", e->device_info.name, e->device_info.driver);
     lap(e, "opening the device", &begun);
     progress_begin(&e->bar, "loading");
-    status = vkdlm_model_open(e->device, e->path, &options, &e->model, err);
+    status = message_blame_file(vkdlm_model_open(e->device, e->path, &options, &e->model, err), err);
     progress_clear(&e->bar);
     if (status)
         return status;

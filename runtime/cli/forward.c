@@ -230,7 +230,7 @@ static vkdlm_status evaluate(run *r, const char *path, vkdlm_error *err)
     if (status)
         return status;
     progress_begin(&r->engine.bar, "evaluating");
-    status = vkdlm_forward(r->engine.session, &options, err);
+    status = message_blame_file(vkdlm_forward(r->engine.session, &options, err), err);
     if (status)
         return status;
     vkdlm_tensors_writer *writer = r->writer;

@@ -25,6 +25,14 @@ vkdlm_status message_set(vkdlm_error *err, vkdlm_status status, const char *form
     return status;
 }
 
+vkdlm_status message_blame_file(vkdlm_status status, vkdlm_error *err)
+{
+    if (status != VKDLM_INVALID_ARGUMENT)
+        return status;
+    err->status = VKDLM_MALFORMED;
+    return VKDLM_MALFORMED;
+}
+
 int message_error(const vkdlm_error *err)
 {
     vkdlm_error copy = *err;

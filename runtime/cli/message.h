@@ -10,6 +10,10 @@ enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130
 __attribute__((format(printf, 3, 4))) vkdlm_status message_set(vkdlm_error *err, vkdlm_status status,
                                                                const char *format, ...);
 
+/* For INVALID_ARGUMENT from a call whose arguments are files, not options: makes it a failure. Returns the
+ * status. */
+vkdlm_status message_blame_file(vkdlm_status status, vkdlm_error *err);
+
 /* Prints "vkdlm: sentence" as one line and returns the exit status that belongs to err. */
 int message_error(const vkdlm_error *err);
 

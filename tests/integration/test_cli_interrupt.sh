@@ -1,0 +1,37 @@
+#!/bin/bash
+# Ctrl-C on a device: what is finished is kept and printed, the exit status is 130.
+. "$(dirname "$0")/lib.sh"
+
+# interrupt SIGNAL CODE ARGUMENT...: starts the program, waits for its first line of output, sends the signal.
+interrupt()
+{
+    local signal=$1 expected=$2 code=0 i
+    shift 2
+    "$VKDLM" "$@" > "$out" 2> "$err" &
+    local pid=$!
+    for ((i = 0; i < 600 && $(n_lines "$out") == 0; i++)); do
+        sleep 0.1
+    done
+    kill -s "$signal" "$pid"
+    wait "$pid" || code=$?
+    [[ $code -eq $expected ]] || fail "vkdlm $*: exit status $code after SIG$signal, expected $expected"
+}
+
+many=100000
+interrupt INT 130 generate -m "$GOLDEN/mdlm/notc" --steps 16 --batch 2 --num-samples $many --json
+one_line "interrupted when [0-9]+ of $many samples were finished" "generate"
+n=$(n_lines "$out")
+[[ $n -ge 2 && $n -lt $many ]] || fail "generate: $n lines"
+expect "$(head -n $((n - 1)) "$out" | "$TOOL" json sample | sort -n | uniq | wc -l)" $((n - 1)) "samples that are whole"
+expect "$(tail -n 1 "$out" | "$TOOL" json summary.samples)" $((n - 1)) "the summary"
+matches "$err" "interrupted when $((n - 1)) of" "the sentence"
+
+interrupt TERM 143 generate -m "$GOLDEN/mdlm/notc" --steps 16 --num-samples $many --json
+one_line "interrupted when [0-9]+ of $many" "SIGTERM"
+
+# A text that takes long to score.
+seq 1 200000 > "$work/text"
+code=0
+timeout --preserve-status -s INT 4 "$VKDLM" score "$work/text" --draws 1000 > "$out" 2> "$err" || code=$?
+expect "$code" 130 "score"
+matches "$err" '^vkdlm: interrupted' "score"

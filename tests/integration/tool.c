@@ -1,0 +1,294 @@
+/* integration_tool: what the scripts of this folder cannot do in the shell. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <vkdlm/vkdlm.h>
+
+enum { MAX_TENSORS = 512 };
+
+static int fail(const char *what, const char *detail)
+{
+    fprintf(stderr, "integration_tool: %s: %s\n", what, detail);
+    return 1;
+}
+
+/* json PATH: for each line of standard input, which must be one JSON object, the member at PATH: text as it
+ * is, ids between spaces, anything else as JSON. */
+static int json_member(const char *path)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t size;
+    while ((size = getline(&line, &capacity, stdin)) > 0) {
+        json_error_t why;
+        json_t *root = json_loadb(line, (size_t)size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+        if (!json_is_object(root))
+            return fail("not a JSON object", line);
+        const json_t *value = root;
+        char part[256];
+        for (const char *s = path; *s && value;) {
+            size_t n = strcspn(s, ".");
+            snprintf(part, sizeof part, "%.*s", (int)n, s);
+            value = json_object_get(value, part);
+            s += n + (s[n] == '.');
+        }
+        if (!value)
+            return fail("no member", path);
+        if (json_is_string(value)) {
+            puts(json_string_value(value));
+        } else if (json_is_array(value)) {
+            for (size_t i = 0; i < json_array_size(value); i++) {
+                char *text = json_dumps(json_array_get(value, i), JSON_ENCODE_ANY | JSON_COMPACT);
+                printf("%s%s", i ? " " : "", text);
+                free(text);
+            }
+            putchar('\n');
+        } else {
+            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+            puts(text);
+            free(text);
+        }
+        json_decref(root);
+    }
+    free(line);
+    return 0;
+}
+
+/* tokens OUT DTYPE SEQUENCES LENGTH ID [SIGMA_COUNT]: a file with `tokens`, and `sigma` of zeros. */
+static int write_tokens(int argc, char **argv)
+{
+    vkdlm_error err;
+    vkdlm_tensors_writer *writer = NULL;
+    uint64_t n_sequences = strtoull(argv[2], NULL, 10), length = strtoull(argv[3], NULL, 10);
+    int32_t id = (int32_t)strtol(argv[4], NULL, 10);
+    uint64_t n_sigma = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
+    vkdlm_tensor_spec specs[2] = {{"tokens", VKDLM_DTYPE_I32, 2, {n_sequences, length}},
+                                  {"sigma", VKDLM_DTYPE_F32, 1, {n_sigma}}};
+    if (!strcmp(argv[1], "I64"))
+        specs[0].dtype = VKDLM_DTYPE_I64;
+    if (!strcmp(argv[1], "FLAT")) {
+        specs[0].n_dims = 1;
+        specs[0].shape[0] = n_sequences * length;
+    }
+    uint64_t n_words = n_sequences * length * (specs[0].dtype == VKDLM_DTYPE_I64 ? 2 : 1);
+    int32_t *ids = calloc(n_words ? n_words : 1, sizeof *ids);
+    float *sigma = calloc(n_sigma ? n_sigma : 1, sizeof *sigma);
+    if (!ids || !sigma)
+        return fail("memory", argv[0]);
+    for (uint64_t i = 0; i < n_words; i++)
+        ids[i] = id;
+    if (vkdlm_tensors_writer_create(argv[0], specs, n_sigma ? 2 : 1, NULL, 0, &writer, &err))
+        return fail("cannot create", err.message);
+    vkdlm_status status = vkdlm_tensors_writer_write(writer, 0, 0, ids, n_words * sizeof *ids, &err);
+    if (!status && n_sigma)
+        status = vkdlm_tensors_writer_write(writer, 1, 0, sigma, n_sigma * sizeof *sigma, &err);
+    if (!status)
+        status = vkdlm_tensors_writer_finish(writer, &err);
+    free(ids);
+    free(sigma);
+    return status ? fail("cannot write", err.message) : 0;
+}
+
+/* model IN OUT CHANGE TENSOR: a copy of a safetensors file in which TENSOR is missing, twice as long
+ * ("shape"), of type I32 ("dtype"), filled with NaN ("nan"), or new ("extra"). */
+static int copy_model(char **argv)
+{
+    vkdlm_error err;
+    vkdlm_tensors *in = NULL;
+    vkdlm_tensors_writer *writer = NULL;
+    vkdlm_tensor_spec specs[MAX_TENSORS];
+    const vkdlm_tensor *sources[MAX_TENSORS];
+    const char *change = argv[2], *name = argv[3];
+    size_t n = 0;
+    if (vkdlm_tensors_open(argv[0], &in, &err))
+        return fail("cannot open", err.message);
+    for (size_t i = 0; i < vkdlm_tensors_count(in) && n + 1 < MAX_TENSORS; i++) {
+        const vkdlm_tensor *t = vkdlm_tensors_at(in, i);
+        bool meant = !strcmp(t->name, name);
+        if (meant && !strcmp(change, "missing"))
+            continue;
+        specs[n] = (vkdlm_tensor_spec){.name = t->name, .dtype = t->dtype, .n_dims = t->n_dims};
+        memcpy(specs[n].shape, t->shape, sizeof specs[n].shape);
+        sources[n] = t;
+        if (meant && !strcmp(change, "shape"))
+            specs[n].shape[0] *= 2;
+        if (meant && !strcmp(change, "dtype"))
+            specs[n].dtype = VKDLM_DTYPE_I32;
+        n++;
+    }
+    if (!strcmp(change, "extra")) {
+        specs[n] = (vkdlm_tensor_spec){name, VKDLM_DTYPE_F32, 1, {1}};
+        sources[n++] = NULL;
+    }
+    if (vkdlm_tensors_writer_create(argv[1], specs, n, NULL, 0, &writer, &err))
+        return fail("cannot create", err.message);
+    for (size_t i = 0; i < n; i++) {
+        const vkdlm_tensor *t = sources[i];
+        uint64_t n_bytes = t ? t->n_bytes : 4;
+        bool doubled = t && specs[i].shape[0] != t->shape[0];
+        bool nan = t && !strcmp(t->name, name) && !strcmp(change, "nan");
+        void *fill = calloc(1, n_bytes);
+        if (!fill)
+            return fail("memory", argv[1]);
+        if (nan)
+            memset(fill, 0xff, n_bytes);
+        else if (t)
+            memcpy(fill, t->data, n_bytes);
+        if (vkdlm_tensors_writer_write(writer, i, 0, fill, n_bytes, &err) ||
+            (doubled && vkdlm_tensors_writer_write(writer, i, n_bytes, fill, n_bytes, &err)))
+            return fail("cannot write", err.message);
+        free(fill);
+    }
+    if (vkdlm_tensors_writer_finish(writer, &err))
+        return fail("cannot finish", err.message);
+    vkdlm_tensors_close(in);
+    return 0;
+}
+
+static double element(const vkdlm_tensor *t, uint64_t i)
+{
+    double wide = NAN;
+    float narrow = NAN;
+    if (t->dtype == VKDLM_DTYPE_F64) {
+        memcpy(&wide, (const char *)t->data + 8 * i, 8);
+        return wide;
+    }
+    if (t->dtype == VKDLM_DTYPE_F32)
+        memcpy(&narrow, (const char *)t->data + 4 * i, 4);
+    return (double)narrow;
+}
+
+/* compare FILE TENSOR EXPECTED_FILE EXPECTED_TENSOR TOLERANCE [ROWS]: both F32 or F64; the largest difference
+ * is at most TOLERANCE times the largest expected magnitude. ROWS ("0,5"): the positions, second dimension,
+ * of the expected tensor that the first one has. */
+static int compare(int argc, char **argv)
+{
+    vkdlm_error err;
+    vkdlm_tensors *a = NULL, *b = NULL;
+    if (vkdlm_tensors_open(argv[0], &a, &err) || vkdlm_tensors_open(argv[2], &b, &err))
+        return fail("cannot open", err.message);
+    const vkdlm_tensor *found = vkdlm_tensors_find(a, argv[1]), *expected = vkdlm_tensors_find(b, argv[3]);
+    if (!found || !expected || found->n_dims != 3 || expected->n_dims != 3)
+        return fail("no tensor of three dimensions", found ? argv[3] : argv[1]);
+    uint64_t rows[1024], n_rows = 0;
+    if (argc > 5)
+        for (char *s = argv[5]; s && n_rows < 1024; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL)
+            rows[n_rows++] = strtoull(s, NULL, 10);
+    else
+        for (; n_rows < expected->shape[1] && n_rows < 1024; n_rows++)
+            rows[n_rows] = n_rows;
+    if (found->shape[0] != expected->shape[0] || found->shape[1] != n_rows ||
+        found->shape[2] != expected->shape[2])
+        return fail("the shapes differ", argv[1]);
+    double largest = 0, difference = 0;
+    for (uint64_t i = 0; i < expected->n_elements; i++)
+        largest = fmax(largest, fabs(element(expected, i)));
+    for (uint64_t s = 0; s < found->shape[0]; s++) {
+        for (uint64_t r = 0; r < n_rows; r++) {
+            for (uint64_t i = 0; i < found->shape[2]; i++) {
+                double x = element(found, (s * n_rows + r) * found->shape[2] + i);
+                double y = element(expected, (s * expected->shape[1] + rows[r]) * found->shape[2] + i);
+                if (!(fabs(x - y) <= difference)) /* also when NaN */
+                    difference = fabs(x - y);
+                if (isnan(difference))
+                    return fail("NaN", argv[1]);
+            }
+        }
+    }
+    printf("%s: largest difference %.3g of %.3g\n", argv[1], difference, largest);
+    double tolerance = strtod(argv[4], NULL);
+    vkdlm_tensors_close(a);
+    vkdlm_tensors_close(b);
+    return largest > 0 && difference <= tolerance * largest ? 0 : fail("too far apart", argv[1]);
+}
+
+enum { SCREEN_ROWS = 1000, SCREEN_COLUMNS = 512 };
+
+/* screen COLUMNS: what a terminal of that width shows after the bytes of standard input, trailing spaces left
+ * out. Fails at a sequence that it does not know, so also at one that would leave the terminal in another
+ * state. */
+static int show_screen(const char *columns_text)
+{
+    static uint32_t cells[SCREEN_ROWS][SCREEN_COLUMNS];
+    int columns = atoi(columns_text), row = 0, column = 0, last = 0, c;
+    bool styled = false;
+    if (columns < 2 || columns > SCREEN_COLUMNS)
+        return fail("columns", columns_text);
+    while ((c = getchar()) != EOF) {
+        if (c == '\r') {
+            column = 0;
+        } else if (c == '\n') {
+            row++;
+        } else if (c == 27) {
+            char parameters[32] = "";
+            size_t n = 0;
+            if (getchar() != '[')
+                return fail("escape", "not a control sequence");
+            while ((c = getchar()) != EOF && c < 0x40 && n + 1 < sizeof parameters)
+                parameters[n++] = (char)c;
+            if (c == 'A') {
+                row -= atoi(parameters);
+                if (row < 0)
+                    return fail("escape", "above the screen");
+            } else if (c == 'K' || c == 'J') {
+                for (int i = column; i < columns; i++)
+                    cells[row][i] = 0;
+                for (int r = row + 1; c == 'J' && r < SCREEN_ROWS; r++)
+                    memset(cells[r], 0, sizeof cells[r]);
+            } else if (c == 'm') {
+                styled = strcmp(parameters, "0") != 0;
+            } else {
+                return fail("escape", "unknown");
+            }
+        } else {
+            uint32_t cp = (uint32_t)c;
+            int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
+            cp = more ? cp & (0x3fu >> more) : cp;
+            while (more-- > 0)
+                cp = cp << 6 | ((uint32_t)getchar() & 0x3f);
+            if (column == columns) {
+                column = 0;
+                row++;
+            }
+            if (row >= SCREEN_ROWS)
+                return fail("screen", "too many rows");
+            cells[row][column++] = cp;
+        }
+        if (row >= SCREEN_ROWS)
+            return fail("screen", "too many rows");
+        last = row > last ? row : last;
+    }
+    if (styled || column)
+        return fail("screen", styled ? "a style is left on" : "the cursor is not at the start of a line");
+    static const uint32_t empty[SCREEN_COLUMNS];
+    while (last > 0 && !memcmp(cells[last - 1], empty, sizeof empty))
+        last--;
+    for (int r = 0; r < last; r++) {
+        int end = columns;
+        while (end > 0 && (!cells[r][end - 1] || cells[r][end - 1] == ' '))
+            end--;
+        for (int i = 0; i < end; i++)
+            putchar(cells[r][i] == 0 ? ' ' : cells[r][i] < 0x80 ? (int)cells[r][i] : '?');
+        putchar('\n');
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && !strcmp(argv[1], "json"))
+        return json_member(argv[2]);
+    if (argc == 3 && !strcmp(argv[1], "screen"))
+        return show_screen(argv[2]);
+    if (argc >= 7 && !strcmp(argv[1], "tokens"))
+        return write_tokens(argc - 2, argv + 2);
+    if (argc == 6 && !strcmp(argv[1], "model"))
+        return copy_model(argv + 2);
+    if (argc >= 7 && !strcmp(argv[1], "compare"))
+        return compare(argc - 2, argv + 2);
+    return fail("usage", "json PATH | screen COLUMNS | tokens ... | model ... | compare ...");
+}
