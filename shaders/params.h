@@ -60,6 +60,10 @@ struct norm_params {
     float eps;
 };
 
+struct timestep_params {
+    uint32_t n_sequences;
+};
+
 /* One row of the output layer: what is asked. */
 struct output_draw {
     uint32_t sample;   /* counter[3] of the noise */

@@ -1,1 +1,1 @@
-set(OPS_SOURCES weight.c matmul.c embed.c norm.c attention.c attention_plan.c rotary.c)
+set(OPS_SOURCES weight.c matmul.c output.c embed.c norm.c condition.c attention.c attention_plan.c rotary.c variants.c)

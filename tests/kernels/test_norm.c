@@ -7,6 +7,7 @@
 #include "gpu_test.h"
 #include "ops/norm.h"
 #include "ref/ref_norm.h"
+#include "shaders/params.h"
 
 /* A problem: n_in rows of x, n_out rows of y; every array has pads of zero. */
 typedef struct problem {
@@ -189,13 +190,47 @@ static void test_rows_are_independent(void **state)
     problem_destroy(&p);
 }
 
+/* Every way to share a row between invocations, whatever this device would choose. */
+static void test_lanes(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {2, 2}, {8, 4}, {8, 8}, {64, 8}, {128, 16}, {128, 128}};
+    static const uint32_t columns[] = {2, 33, 257, 768};
+    gpu_test *t = *state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t k = 0; k < sizeof columns / sizeof *columns; k++) {
+            problem p = problem_create(21, 21, columns[k], 1, 0.5, 1);
+            size_t x_bytes = (size_t)p.n_in * p.ld * sizeof(float);
+            gpu_buffer x = gpu_test_buffer(t, p.x, x_bytes);
+            gpu_buffer y = gpu_test_buffer(t, NULL, x_bytes);
+            gpu_buffer weight = gpu_test_buffer(t, p.weight, p.ld * sizeof(float));
+            gpu_buffer modulation = gpu_test_buffer(t, p.modulation, (size_t)3 * p.ld * sizeof(float));
+            const gpu_view views[] = {gpu_view_all(&x),          gpu_view_all(&y), gpu_view_all(&weight),
+                                      gpu_view_all(&modulation), gpu_view_all(&x), gpu_view_all(&x)};
+            const gpu_spec spec = {.n = 4, .value = {shapes[i][0], shapes[i][1], 0, 0}};
+            const struct norm_params push = {p.n_in, p.n_columns, p.ld, 3 * p.ld, 0, 2 * p.ld, NORM_EPS};
+            uint32_t rows = shapes[i][0] / shapes[i][1];
+            gpu_test_run(t, GPU_KERNEL_NORM, &spec, views, 6, &push, sizeof push, (p.n_in + rows - 1) / rows,
+                         1, 1);
+            float *found = gpu_test_alloc(x_bytes);
+            gpu_test_read(t, &y, found, x_bytes);
+            double *expected = expect(&p);
+            gpu_test_compare_rows("norm", expected, found, p.n_out, p.n_columns, p.ld,
+                                  tolerance(columns[k], 0.5, 1), 0x1p-20);
+            free(expected);
+            free(found);
+            gpu_buffer *all[] = {&x, &y, &weight, &modulation};
+            for (size_t b = 0; b < sizeof all / sizeof *all; b++)
+                gpu_buffer_destroy(all[b]);
+            problem_destroy(&p);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_scales),
-        cmocka_unit_test(test_constant_rows),
-        cmocka_unit_test(test_rows_are_independent),
+        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_constant_rows), cmocka_unit_test(test_rows_are_independent),
+        cmocka_unit_test(test_lanes),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }
