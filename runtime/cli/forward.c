@@ -86,10 +86,11 @@ static vkdlm_status read_rows(run *r, const char *list, vkdlm_error *err)
 {
     bool *chosen = calloc(r->length, sizeof *chosen);
     r->rows = calloc(r->length, sizeof *r->rows);
-    vkdlm_status status = chosen && r->rows
-                              ? mark_rows(list, chosen, r->length, err)
-                              : message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for '--rows'");
-    r->n_rows = 0;
+    if (!chosen || !r->rows) {
+        free(chosen);
+        return message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for '--rows'");
+    }
+    vkdlm_status status = mark_rows(list, chosen, r->length, err);
     for (uint32_t i = 0; i < r->length && !status; i++)
         if (chosen[i])
             r->rows[r->n_rows++] = i;

@@ -80,9 +80,9 @@ static const option_spec output_specs[] = {
      .initially = "off", .least = 1, .most = 1024, .absent = "recording a trajectory"},
 };
 
-#define L2D(option, value)                                    \
-    {                                                         \
-        option, 0, OPTION_TEXT, 0, value, "", .family = "L2D" \
+#define L2D(option, value)                                        \
+    {                                                             \
+        (option), 0, OPTION_TEXT, 0, (value), "", .family = "L2D" \
     }
 static const option_spec l2d_specs[] = {
     L2D("solver", "NAME"), L2D("rtol", "X"),        L2D("atol", "X"),

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts of this folder share. They run with VKDLM (the program), TOOL (integration_tool), MODELS (the bundled
 # models) and GOLDEN (tests/golden) in the environment.
 #

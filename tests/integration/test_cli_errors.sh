@@ -13,7 +13,7 @@ refuses 1 "the template marks nothing to fill" generate --template "no mark"
 refuses 1 "'\[MASK:0\]'" generate --template "a[MASK:0]"
 refuses 1 "1 to the model's length, 256" generate --template "a[MASK:257]"
 refuses 1 "1 to the model's length, 256" generate --template "a[MASK:99999999999999999999]"
-refuses 1 "more tokens than the model's length, 256" generate --template "$long[MASK]"
+refuses 1 "more tokens than the model's length, 256" generate --template "${long}[MASK]"
 refuses 1 "token 1 is 515, but the model's ids are 0 to 514" generate -m "$notc" --ids "1 515"
 refuses 2 "entry 0 is '-1', not a token id" generate -m "$notc" --ids "-1"
 refuses 2 "entry 1 is 'x', not a token id" generate -m "$notc" --ids "1 x"
@@ -80,7 +80,7 @@ forward_refuses "has 515 at \[0, 0\], but the model's ids are 0 to 514" "$work/l
 forward_refuses "has -1 at \[0, 0\]" "$work/negative.safetensors"
 "$TOOL" tokens "$work/sigma.safetensors" I32 2 8 5 3
 forward_refuses "tensor 'sigma' has 3 elements, expected one for each of the 2" "$work/sigma.safetensors"
-for rows in x 1, ,1 3-1 -1 1-x "" 8 0-8; do
+for rows in x "1," ",1" 3-1 -1 1-x "" 8 0-8; do
     code=2 forward_refuses "'--rows'" "$work/good.safetensors" --rows="$rows"
 done
 
