@@ -1,4 +1,5 @@
-/* What the benchmarks share: timing items in turn, so that a drift of the machine's speed touches all alike. */
+/* What the benchmarks share: timing items in turn, so that a drift of the machine's speed touches all alike.
+ */
 #ifndef BENCH_H
 #define BENCH_H
 

@@ -1,8 +1,8 @@
 /* How close the kernels come to the limits of the device:
  *   bench_kernels [--device SELECT] [--rounds 9] [--rows 256]
- * Every line is the median of the rounds, with the best and the worst; the items of a round run in turn. Limits are
- * measured by probe shaders in the same rounds. Times are whole submissions (several dispatches each), so the cost of
- * submitting is in them. */
+ * Every line is the median of the rounds, with the best and the worst; the items of a round run in turn.
+ * Limits are measured by probe shaders in the same rounds. Times are whole submissions (several dispatches
+ * each), so the cost of submitting is in them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +53,11 @@ static void run_product(void *user)
     begin();
     for (int i = 0; i < REPEATS; i++)
         ops_matmul(device, commands,
-                   &(matmul_args){.w = &p->w, .x = gpu_view_all(&p->x), .y = gpu_view_all(&p->y),
-                                  .ldx = weight_pad(p->w.depth), .ldy = weight_pad(p->w.n_columns),
+                   &(matmul_args){.w = &p->w,
+                                  .x = gpu_view_all(&p->x),
+                                  .y = gpu_view_all(&p->y),
+                                  .ldx = weight_pad(p->w.depth),
+                                  .ldy = weight_pad(p->w.n_columns),
                                   .n_rows = p->n_rows});
     submit();
 }
@@ -71,10 +74,13 @@ static void add_product(bench_item *items, uint32_t *n, product *p, vkdlm_dtype 
     p->x = make_buffer(size_round_up(n_rows, 64) * weight_pad(depth) * 4);
     p->y = make_buffer(size_round_up(n_rows, 64) * weight_pad(n_columns) * 4);
     bench_item *item = &items[(*n)++];
-    *item = (bench_item){.run = run_product, .user = p, .calls = REPEATS,
+    *item = (bench_item){.run = run_product,
+                         .user = p,
+                         .calls = REPEATS,
                          .flops = 2.0 * REPEATS * n_rows * (double)n_columns * depth,
                          .bytes = (double)REPEATS * (double)p->w.bytes};
-    snprintf(item->name, sizeof item->name, "matmul %s %u x %u x %u", vkdlm_dtype_name(dtype), n_rows, n_columns, depth);
+    snprintf(item->name, sizeof item->name, "matmul %s %u x %u x %u", vkdlm_dtype_name(dtype), n_rows,
+             n_columns, depth);
 }
 
 /* ---- attention ------------------------------------------------------------------------------------ */
@@ -92,8 +98,8 @@ static void run_attention(void *user)
     const attention_layer *a = user;
     begin();
     for (int i = 0; i < REPEATS; i++) {
-        rotary_record(commands, &a->op, &a->table, &a->plan, gpu_view_all(&a->qkv), a->ld_qkv, gpu_view_all(&a->index),
-                      gpu_view_all(&a->workspace));
+        rotary_record(commands, &a->op, &a->table, &a->plan, gpu_view_all(&a->qkv), a->ld_qkv,
+                      gpu_view_all(&a->index), gpu_view_all(&a->workspace));
         attention_record(commands, &a->op, &a->plan, gpu_view_all(&a->index), gpu_view_all(&a->workspace),
                          gpu_view_all(&a->output), a->ld);
     }
@@ -109,7 +115,8 @@ static void add_attention(bench_item *items, uint32_t *n, attention_layer *a, ui
         rotary_table_create(device, length, dim, 10000.0, &a->table, &err))
         bench_die(&err);
     uint32_t capacity = attention_capacity(length, 1);
-    if (gpu_buffer_create(device, GPU_MEMORY_UPLOAD, attention_index_bytes(capacity), "index", &a->index, &err))
+    if (gpu_buffer_create(device, GPU_MEMORY_UPLOAD, attention_index_bytes(capacity), "index", &a->index,
+                          &err))
         bench_die(&err);
     attention_begin_plan(&a->op, &a->plan, a->index.mapped, capacity);
     attention_plan_add(&a->plan, 0, length);
@@ -120,7 +127,9 @@ static void add_attention(bench_item *items, uint32_t *n, attention_layer *a, ui
     a->qkv = make_buffer(size_round_up(length, 64) * a->ld_qkv * 4);
     a->output = make_buffer(size_round_up(length, 64) * a->ld * 4);
     bench_item *item = &items[(*n)++];
-    *item = (bench_item){.run = run_attention, .user = a, .calls = REPEATS,
+    *item = (bench_item){.run = run_attention,
+                         .user = a,
+                         .calls = REPEATS,
                          .flops = 4.0 * REPEATS * (double)length * length * heads * dim};
     snprintf(item->name, sizeof item->name, "attention %u x %u heads of %u", length, heads, dim);
 }
@@ -131,14 +140,15 @@ static void report(const bench_item *items, uint32_t n, uint32_t n_rounds)
 {
     double flops_limit = items[PROBE_FMA].flops / bench_median(&items[PROBE_FMA], n_rounds);
     double bytes_limit = items[PROBE_READ].bytes / bench_median(&items[PROBE_READ], n_rounds);
-    printf("%-34s %10s %22s %9s %8s %8s %8s\n", "item", "median ms", "(best .. worst)", "GFLOP/s", "GB/s", "% flops",
-           "% bytes");
+    printf("%-34s %10s %22s %9s %8s %8s %8s\n", "item", "median ms", "(best .. worst)", "GFLOP/s", "GB/s",
+           "% flops", "% bytes");
     for (uint32_t i = 0; i < n; i++) {
         const bench_item *item = &items[i];
         double median = bench_median(item, n_rounds);
-        printf("%-34s %10.3f %10.3f .. %8.3f %9.2f %8.2f %8.1f %8.1f\n", item->name, 1e3 * median / item->calls,
-               1e3 * item->seconds[0] / item->calls, 1e3 * item->seconds[n_rounds - 1] / item->calls,
-               item->flops / median * 1e-9, item->bytes / median * 1e-9, 100 * item->flops / median / flops_limit,
+        printf("%-34s %10.3f %10.3f .. %8.3f %9.2f %8.2f %8.1f %8.1f\n", item->name,
+               1e3 * median / item->calls, 1e3 * item->seconds[0] / item->calls,
+               1e3 * item->seconds[n_rounds - 1] / item->calls, item->flops / median * 1e-9,
+               item->bytes / median * 1e-9, 100 * item->flops / median / flops_limit,
                100 * item->bytes / median / bytes_limit);
     }
 }
@@ -161,7 +171,8 @@ int main(int argc, char **argv)
     vkdlm_error err;
     if (gpu_device_open(&options, &device, &err) || gpu_commands_create(device, &commands, &err))
         bench_die(&err);
-    printf("device: %s, %s; %u rounds\n", gpu_device_caps(device)->name, gpu_device_caps(device)->driver, n_rounds);
+    printf("device: %s, %s; %u rounds\n", gpu_device_caps(device)->name, gpu_device_caps(device)->driver,
+           n_rounds);
 
     static const uint32_t shapes[][2] = {{768, 768}, {3072, 768}, {768, 3072}, {2048, 2048}};
     static const vkdlm_dtype types[] = {VKDLM_DTYPE_F32, VKDLM_DTYPE_F16, VKDLM_DTYPE_BF16};

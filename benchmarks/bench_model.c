@@ -1,7 +1,8 @@
 /* One evaluation of a model against the limits of the device:
  *   bench_model DIR [--device SELECT] [--rounds 3] [--length L]
- * Times the blocks with the output layer at every position, at one position, and for a canvas that is all masks; the
- * multiply-add limit is measured in the same rounds. Sizes come from DIR's config.json (benchmarks/random_model). */
+ * Times the blocks with the output layer at every position, at one position, and for a canvas that is all
+ * masks; the multiply-add limit is measured in the same rounds. Sizes come from DIR's config.json
+ * (benchmarks/random_model). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,13 @@ typedef struct evaluation {
 static void run_evaluation(void *user)
 {
     evaluation *e = user;
-    eval_request request = {.sequences = &e->sequence, .n_sequences = 1, .rows = e->rows, .n_rows = e->n_rows,
-                            .seed = 1, .temperature = 1.0f, .top_p = 1.0f};
+    eval_request request = {.sequences = &e->sequence,
+                            .n_sequences = 1,
+                            .rows = e->rows,
+                            .n_rows = e->n_rows,
+                            .seed = 1,
+                            .temperature = 1.0f,
+                            .top_p = 1.0f};
     vkdlm_error err;
     if (e->network->evaluate(e->network, &request, e->results, &err))
         bench_die(&err);
@@ -33,14 +39,18 @@ static void run_evaluation(void *user)
 static double count_flops(const mdlm_config *c, double length, double n_rows)
 {
     double d = c->hidden_dim;
-    return c->n_blocks * (24.0 * length * d * d + 4.0 * length * length * d) + 2.0 * n_rows * d * c->vocab_size;
+    return c->n_blocks * (24.0 * length * d * d + 4.0 * length * length * d) +
+           2.0 * n_rows * d * c->vocab_size;
 }
 
-static void add_evaluation(bench_item *item, evaluation *e, denoiser *network, const char *name, const int32_t *tokens,
-                           uint32_t length, uint32_t n_rows, double flops)
+static void add_evaluation(bench_item *item, evaluation *e, denoiser *network, const char *name,
+                           const int32_t *tokens, uint32_t length, uint32_t n_rows, double flops)
 {
-    *e = (evaluation){.network = network, .sequence = {tokens, length, 0.5f}, .n_rows = n_rows,
-                      .rows = calloc(n_rows, sizeof *e->rows), .results = calloc(n_rows, sizeof *e->results)};
+    *e = (evaluation){.network = network,
+                      .sequence = {tokens, length, 0.5f},
+                      .n_rows = n_rows,
+                      .rows = calloc(n_rows, sizeof *e->rows),
+                      .results = calloc(n_rows, sizeof *e->results)};
     if (!e->rows || !e->results)
         abort();
     for (uint32_t i = 0; i < n_rows; i++)
@@ -78,8 +88,9 @@ int main(int argc, char **argv)
     const mdlm_config *config = mdlm_get_config(model);
     length = length ? u32_min(length, config->length) : config->length;
     printf("device: %s, %s\nmodel: %u blocks of %u, V = %u, L = %u; opened in %.2f s, weights %.1f MiB\n",
-           gpu_device_caps(device)->name, gpu_device_caps(device)->driver, config->n_blocks, config->hidden_dim,
-           config->vocab_size, length, bench_clock() - start, (double)mdlm_weight_bytes(model) / 0x1p20);
+           gpu_device_caps(device)->name, gpu_device_caps(device)->driver, config->n_blocks,
+           config->hidden_dim, config->vocab_size, length, bench_clock() - start,
+           (double)mdlm_weight_bytes(model) / 0x1p20);
 
     denoiser network = mdlm_denoiser(workspace);
     int32_t *tokens = calloc(2 * (size_t)length, sizeof *tokens), *masks = tokens + length;
@@ -93,12 +104,12 @@ int main(int argc, char **argv)
     probe probes[PROBE_COUNT];
     evaluation evaluations[3];
     uint32_t n = probe_add(probes, device, items);
-    add_evaluation(&items[n++], &evaluations[0], &network, "evaluation, every output row", tokens, length, length,
-                   count_flops(config, length, length));
+    add_evaluation(&items[n++], &evaluations[0], &network, "evaluation, every output row", tokens, length,
+                   length, count_flops(config, length, length));
     add_evaluation(&items[n++], &evaluations[1], &network, "evaluation, one output row", tokens, length, 1,
                    count_flops(config, length, 1));
-    add_evaluation(&items[n++], &evaluations[2], &network, "all masked, every output row", masks, length, length,
-                   count_flops(config, 1, length));
+    add_evaluation(&items[n++], &evaluations[2], &network, "all masked, every output row", masks, length,
+                   length, count_flops(config, 1, length));
     bench_run(items, n, n_rounds);
 
     double limit = items[PROBE_FMA].flops / bench_median(&items[PROBE_FMA], n_rounds);

@@ -17,7 +17,8 @@ static void run_probe(void *user)
     vkdlm_error err;
     const gpu_pipeline *pipeline;
     gpu_spec spec = {.n = 2, .value = {width(p->device), p->steps}};
-    if (gpu_pipeline_get(p->device, p->kernel, &spec, &pipeline, &err) || gpu_commands_begin(p->commands, &err))
+    if (gpu_pipeline_get(p->device, p->kernel, &spec, &pipeline, &err) ||
+        gpu_commands_begin(p->commands, &err))
         bench_die(&err);
     gpu_view views[] = {gpu_view_all(&p->input), gpu_view_all(&p->output)};
     for (int i = 0; i < REPEATS; i++)
@@ -48,12 +49,17 @@ uint32_t probe_add(probe probes[PROBE_COUNT], gpu_device *device, bench_item *it
     uint64_t bytes = (64u << 20) / group_bytes * group_bytes;
     /* 0.5: a <- 0.5 a + 0.5 converges to 1, never to numbers that are slow. */
     uint32_t word = 0x3F000000u;
-    probes[PROBE_FMA] = (probe){.kernel = GPU_KERNEL_PROBE_FMA, .steps = FMA_STEPS, .groups = FMA_GROUPS,
+    probes[PROBE_FMA] = (probe){.kernel = GPU_KERNEL_PROBE_FMA,
+                                .steps = FMA_STEPS,
+                                .groups = FMA_GROUPS,
                                 .input = probe_buffer(device, 256, word)};
-    probes[PROBE_READ] = (probe){.kernel = GPU_KERNEL_PROBE_READ, .steps = READ_STEPS,
-                                 .groups = (uint32_t)(bytes / group_bytes), .input = probe_buffer(device, bytes, word)};
-    items[PROBE_FMA] = (bench_item){.name = "probe: multiply-add limit",
-                                    .flops = 2.0 * REPEATS * 12 * 16 * FMA_STEPS * FMA_GROUPS * (double)lanes};
+    probes[PROBE_READ] = (probe){.kernel = GPU_KERNEL_PROBE_READ,
+                                 .steps = READ_STEPS,
+                                 .groups = (uint32_t)(bytes / group_bytes),
+                                 .input = probe_buffer(device, bytes, word)};
+    items[PROBE_FMA] =
+        (bench_item){.name = "probe: multiply-add limit",
+                     .flops = 2.0 * REPEATS * 12 * 16 * FMA_STEPS * FMA_GROUPS * (double)lanes};
     items[PROBE_READ] = (bench_item){.name = "probe: read bandwidth", .bytes = REPEATS * (double)bytes};
     for (int i = 0; i < PROBE_COUNT; i++) {
         vkdlm_error err;

@@ -1,7 +1,8 @@
 /* Writes an MDLM checkpoint with random weights:
  *   random_model DIR [--hidden 768] [--heads 12] [--blocks 12] [--cond 128] [--vocab 50258] [--length 1024]
  *                [--dtype F32|F16|BF16] [--time-conditioning] [--seed 0]
- * The defaults are the sizes of mdlm-owt. Weights are uniform with the variance that keeps activations of order 1. */
+ * The defaults are the sizes of mdlm-owt. Weights are uniform with the variance that keeps activations of
+ * order 1. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -41,8 +42,8 @@ static void declare(spec_list *list, vkdlm_dtype dtype, const char *prefix, cons
     list->centre[list->n++] = centre;
 }
 
-static void declare_linear(spec_list *list, vkdlm_dtype dtype, const char *prefix, const char *name, uint32_t rows,
-                           uint32_t columns, bool bias)
+static void declare_linear(spec_list *list, vkdlm_dtype dtype, const char *prefix, const char *name,
+                           uint32_t rows, uint32_t columns, bool bias)
 {
     char full[96];
     snprintf(full, sizeof full, "%s.weight", name);
@@ -109,10 +110,12 @@ static bool write_config(const char *directory, const settings *s)
     FILE *file = fopen(path, "w");
     if (!file)
         return false;
-    fprintf(file,
-            "{\"model_type\": \"mdlm\", \"vocab_size\": %u, \"model_length\": %u, \"hidden_dim\": %u, "
-            "\"cond_dim\": %u, \"n_blocks\": %u, \"n_heads\": %u, \"time_conditioning\": %s, \"dropout\": 0.0}\n",
-            s->vocab, s->length, s->hidden, s->cond, s->blocks, s->heads, s->time_conditioning ? "true" : "false");
+    fprintf(
+        file,
+        "{\"model_type\": \"mdlm\", \"vocab_size\": %u, \"model_length\": %u, \"hidden_dim\": %u, "
+        "\"cond_dim\": %u, \"n_blocks\": %u, \"n_heads\": %u, \"time_conditioning\": %s, \"dropout\": 0.0}\n",
+        s->vocab, s->length, s->hidden, s->cond, s->blocks, s->heads,
+        s->time_conditioning ? "true" : "false");
     return fclose(file) == 0;
 }
 
@@ -121,16 +124,18 @@ static bool parse(int argc, char **argv, settings *s)
     const struct {
         const char *name;
         uint32_t *value;
-    } numbers[] = {{"--hidden", &s->hidden}, {"--heads", &s->heads},   {"--blocks", &s->blocks}, {"--cond", &s->cond},
-                   {"--vocab", &s->vocab},   {"--length", &s->length}, {"--seed", &s->seed}};
+    } numbers[] = {{"--hidden", &s->hidden}, {"--heads", &s->heads}, {"--blocks", &s->blocks},
+                   {"--cond", &s->cond},     {"--vocab", &s->vocab}, {"--length", &s->length},
+                   {"--seed", &s->seed}};
     for (int i = 2; i < argc; i++) {
         bool known = false;
         if (strcmp(argv[i], "--time-conditioning") == 0) {
             s->time_conditioning = known = true;
         } else if (i + 1 < argc && strcmp(argv[i], "--dtype") == 0) {
             i++;
-            s->dtype = strcmp(argv[i], "F16") == 0 ? VKDLM_DTYPE_F16
-                                                   : strcmp(argv[i], "BF16") == 0 ? VKDLM_DTYPE_BF16 : VKDLM_DTYPE_F32;
+            s->dtype = strcmp(argv[i], "F16") == 0    ? VKDLM_DTYPE_F16
+                       : strcmp(argv[i], "BF16") == 0 ? VKDLM_DTYPE_BF16
+                                                      : VKDLM_DTYPE_F32;
             known = strcmp(argv[i], vkdlm_dtype_name(s->dtype)) == 0;
         }
         for (size_t j = 0; !known && i + 1 < argc && j < sizeof numbers / sizeof *numbers; j++) {
@@ -150,8 +155,9 @@ int main(int argc, char **argv)
     static spec_list list;
     settings s = {.hidden = 768, .heads = 12, .blocks = 12, .cond = 128, .vocab = 50258, .length = 1024};
     if (!parse(argc, argv, &s)) {
-        fprintf(stderr, "usage: random_model DIR [--hidden N] [--heads N] [--blocks N] [--cond N] [--vocab N] "
-                        "[--length N] [--dtype F32|F16|BF16] [--time-conditioning] [--seed N]\n");
+        fprintf(stderr,
+                "usage: random_model DIR [--hidden N] [--heads N] [--blocks N] [--cond N] [--vocab N] "
+                "[--length N] [--dtype F32|F16|BF16] [--time-conditioning] [--seed N]\n");
         return 2;
     }
     char path[4096];

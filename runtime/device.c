@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "ops/variants.h"
 
 const char *vkdlm_device_type_name(vkdlm_device_type type)

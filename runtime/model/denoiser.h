@@ -1,5 +1,5 @@
-/* What a sampler needs from a masked diffusion model, whatever the network: one evaluation on a ragged batch of
- * canvases, with the output layer and the token draws on the device for the rows that are asked for.
+/* What a sampler needs from a masked diffusion model, whatever the network: one evaluation on a ragged batch
+ * of canvases, with the output layer and the token draws on the device for the rows that are asked for.
  * sample/ sees models only through this interface; model/mdlm.c implements it. */
 #ifndef MODEL_DENOISER_H
 #define MODEL_DENOISER_H
@@ -29,7 +29,8 @@ typedef struct eval_row {
     int32_t target;  /* EVAL_SCORE: the token whose probability is wanted; else -1 */
 } eval_row;
 
-/* x_theta is softmax(logits / temperature) with the mask token at probability zero, cut by top-k and then top-p. */
+/* x_theta is softmax(logits / temperature) with the mask token at probability zero, cut by top-k and then
+ * top-p. */
 typedef struct eval_request {
     const eval_sequence *sequences;
     uint32_t n_sequences; /* at most max_sequences(length of the longest) */
@@ -42,9 +43,9 @@ typedef struct eval_request {
 } eval_request;
 
 typedef struct eval_result {
-    int32_t token;     /* drawn or most probable; the target for EVAL_SCORE */
-    float log_prob;    /* natural log of x_theta at token */
-    float entropy;     /* of x_theta, nats */
+    int32_t token;  /* drawn or most probable; the target for EVAL_SCORE */
+    float log_prob; /* natural log of x_theta at token */
+    float entropy;  /* of x_theta, nats */
 } eval_result;
 
 /* Work done so far; a denoiser adds to it at every evaluation. */
@@ -63,12 +64,20 @@ typedef struct denoiser {
     eval_counters counters;
     /* How many canvases of this length one evaluation takes at most (>= 1), from the device's memory. */
     uint32_t (*max_sequences)(void *self, uint32_t length);
-    /* Allocates what evaluations of up to n_sequences canvases of `length` tokens and as many output rows as they
-     * have tokens need, so that evaluate allocates nothing. OUT_OF_DEVICE_MEMORY says how much is needed. */
+    /* Allocates what evaluations of up to n_sequences canvases of `length` tokens and as many output rows as
+     * they have tokens need, so that evaluate allocates nothing. OUT_OF_DEVICE_MEMORY says how much is
+     * needed. NULL: nothing to do. */
     vkdlm_status (*reserve)(void *self, uint32_t n_sequences, uint32_t length, vkdlm_error *err);
-    /* Evaluates the network on every sequence and fills results[n_rows]. A row's result depends on its own canvas,
-     * sigma, sample, step and position alone, never on what else is in the request. */
-    vkdlm_status (*evaluate)(struct denoiser *self, const eval_request *request, eval_result *results, vkdlm_error *err);
+    /* Evaluates the network on every sequence and fills results[n_rows]. A row's result depends on its own
+     * canvas, sigma, sample, step and position alone, never on what else is in the request. */
+    vkdlm_status (*evaluate)(struct denoiser *self, const eval_request *request, eval_result *results,
+                             vkdlm_error *err);
 } denoiser;
+
+static inline vkdlm_status denoiser_reserve(const denoiser *network, uint32_t n_sequences, uint32_t length,
+                                            vkdlm_error *err)
+{
+    return network->reserve ? network->reserve(network->self, n_sequences, length, err) : VKDLM_OK;
+}
 
 #endif

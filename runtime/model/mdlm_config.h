@@ -16,8 +16,6 @@ typedef struct mdlm_config {
 
 /* Width of the timestep features. */
 #define MDLM_TIMESTEP_FEATURES 256
-/* The largest head that the attention kernels take. */
-#define MDLM_MAX_HEAD_DIM 256
 
 static inline uint32_t mdlm_head_dim(const mdlm_config *config)
 {

@@ -4,7 +4,8 @@
 
 #include "model/mdlm_config.h"
 
-/* Shapes in comments: D hidden_dim, C cond_dim, V vocab_size. A linear layer's weight is [out, in], row-major. */
+/* Shapes in comments: D hidden_dim, C cond_dim, V vocab_size. A linear layer's weight is [out, in],
+ * row-major. */
 typedef struct mdlm_block_tensors {
     const vkdlm_tensor *norm1;    /* [D] */
     const vkdlm_tensor *attn_qkv; /* [3D, D]: rows of q, then k, then v, each head-major */
@@ -32,9 +33,10 @@ typedef struct mdlm_tensors {
     mdlm_block_tensors *blocks; /* [n_blocks] */
 } mdlm_tensors;
 
-/* Fills *out with pointers into the checkpoint. Errors: MALFORMED for a tensor that is missing, has another shape
- * or type than the configuration asks for, or belongs to no part of the model. Release with deinit. */
-vkdlm_status mdlm_tensors_bind(const checkpoint *ck, const mdlm_config *config, mdlm_tensors *out, vkdlm_error *err);
+/* Fills *out with pointers into the checkpoint. Errors: MALFORMED for a tensor that is missing, has another
+ * shape or type than the configuration asks for, or belongs to no part of the model. Release with deinit. */
+vkdlm_status mdlm_tensors_bind(checkpoint *ck, const mdlm_config *config, mdlm_tensors *out,
+                               vkdlm_error *err);
 void mdlm_tensors_deinit(mdlm_tensors *tensors);
 
 #endif

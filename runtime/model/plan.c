@@ -21,7 +21,8 @@ vkdlm_status plan_reserve(plan *p, uint32_t n_sequences, vkdlm_error *err)
     p->slots = calloc(n_slots, sizeof *p->slots);
     if (!p->sequences || !p->of || !p->slots) {
         plan_deinit(p);
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory planning %u sequences", n_sequences);
+        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory planning %u sequences",
+                         n_sequences);
     }
     p->n_slots = n_slots;
     p->capacity = n_sequences;

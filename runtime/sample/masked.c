@@ -323,6 +323,8 @@ vkdlm_status masked_run(denoiser *network, const vkdlm_generate_options *options
     if (status == VKDLM_OK)
         status = loop_init(&loop, err);
     if (status == VKDLM_OK)
+        status = denoiser_reserve(network, loop.plan.batch, loop.plan.max_window, err);
+    if (status == VKDLM_OK)
         status = loop_run(&loop, err);
     if (status != VKDLM_OK)
         deliver_rest(&loop, status == VKDLM_CANCELLED);

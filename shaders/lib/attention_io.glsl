@@ -15,7 +15,6 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 1) const uint DIM = 64;
-layout(constant_id = 2) const uint SHARE = 1; // query heads per key/value head
 
 layout(set = 0, binding = 0) readonly buffer Queries { vec4 q[]; };
 layout(set = 0, binding = 1) readonly buffer Keys { vec4 k[]; };

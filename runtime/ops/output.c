@@ -1,0 +1,201 @@
+#include "ops/output.h"
+
+#include "base/error.h"
+#include "base/size.h"
+
+enum {
+    RECORD_BYTES = 32, /* of output_sample.comp, for each row and panel */
+    CHUNK_ROWS = 512,  /* the weights are read once for so many rows */
+    ROW_STEP = 64,
+};
+
+uint64_t output_scratch_bytes(const weight *w, uint32_t n_rows)
+{
+    uint64_t records = size_round_up(u32_min(n_rows, CHUNK_ROWS), ROW_STEP) * w->n_panels * RECORD_BYTES;
+    uint64_t logits = (uint64_t)ROW_STEP * w->n_panels * WEIGHT_PANEL_COLUMNS * sizeof(float);
+    return records > logits ? records : logits;
+}
+
+bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
+{
+    if (!matmul_shape_usable(caps, shape))
+        return false;
+    switch (shape->family) {
+    case MATMUL_SUBGROUP:
+    case MATMUL_SUBGROUP_WIDE:
+        /* A workgroup holds whole panels, and their logits in shared memory. */
+        return caps->subgroup_size >= 8 && shape->rows * caps->subgroup_size * 16 <= caps->max_shared_bytes;
+    case MATMUL_SHARED:
+        return caps->max_shared_bytes >= 32768;
+    default:
+        return true;
+    }
+}
+
+static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][3] = {
+#define KERNELS(family)                                                     \
+    {                                                                       \
+        GPU_KERNEL_OUTPUT_##family##_F32, GPU_KERNEL_OUTPUT_##family##_F16, \
+            GPU_KERNEL_OUTPUT_##family##_BF16                               \
+    }
+    [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_SUBGROUP_WIDE] = KERNELS(SUBGROUP_WIDE),
+    [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
+    [MATMUL_SHARED] = KERNELS(SHARED),
+#undef KERNELS
+};
+
+/* Rows first .. first+n-1 of a view of rows of row_bytes. */
+static gpu_view view_rows(gpu_view view, uint64_t first, uint64_t n, uint64_t row_bytes)
+{
+    uint64_t at = u64_min(first * row_bytes, view.bytes);
+    return (gpu_view){view.buffer, view.offset_bytes + at, u64_min(n * row_bytes, view.bytes - at)};
+}
+
+static vkdlm_status too_narrow(const gpu_caps *caps, const output_args *a, vkdlm_error *err)
+{
+    return error_set(
+        err, VKDLM_UNSUPPORTED,
+        "an output layer of %u tokens needs wider storage buffers than the %llu bytes of device '%s'",
+        a->vocab_size, (unsigned long long)caps->max_storage_range_bytes, caps->name);
+}
+
+/* The rows of a chunk: a multiple of 64 (so that views of chunks are aligned) whose scratch and hidden rows
+ * can be bound at once; 0 when there is none. */
+static uint32_t chunk_rows(const gpu_caps *caps, const output_args *a, uint64_t scratch_row_bytes)
+{
+    uint64_t scratch = u64_min(a->scratch.bytes, caps->max_storage_range_bytes) / scratch_row_bytes;
+    uint64_t hidden = caps->max_storage_range_bytes / (a->ld * sizeof(float));
+    return (uint32_t)u64_min(u64_min(scratch, hidden), CHUNK_ROWS) / ROW_STEP * ROW_STEP;
+}
+
+/* ---- fused ------------------------------------------------------------------------------------- */
+
+static void record_panels(gpu_device *device, gpu_commands *commands, const output_args *a,
+                          const matmul_shape *shape, const gpu_pipeline *sample, gpu_view records,
+                          uint32_t first_row, uint32_t n_rows)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    uint32_t slice = weight_panels_per_slice(a->w, caps),
+             capacity = (uint32_t)size_round_up(n_rows, ROW_STEP);
+    for (uint32_t panel = 0; panel < a->w->n_panels; panel += slice) {
+        uint32_t n_panels = u32_min(slice, a->w->n_panels - panel);
+        uint64_t panel_records = (uint64_t)capacity * RECORD_BYTES;
+        gpu_view views[5] = {
+            view_rows(a->hidden, first_row, capacity, (uint64_t)a->ld * sizeof(float)),
+            {&a->w->buffer, panel * a->w->panel_bytes, n_panels * a->w->panel_bytes},
+            view_rows(records, panel, n_panels, panel_records),
+            a->bias,
+            view_rows(a->draws, first_row, n_rows, sizeof(output_draw)),
+        };
+        struct output_params push = {
+            .n_columns = n_panels * WEIGHT_PANEL_COLUMNS,
+            .first_column = panel * WEIGHT_PANEL_COLUMNS,
+            .depth = weight_pad(a->w->depth),
+            .ldx = a->ld,
+            .n_rows = n_rows,
+            .row_capacity = capacity,
+            .vocab_size = a->vocab_size,
+            .excluded = a->excluded,
+            .seed_low = (uint32_t)a->seed,
+            .seed_high = (uint32_t)(a->seed >> 32),
+        };
+        uint32_t x, y;
+        matmul_core_groups(caps, shape, n_rows, push.n_columns, &x, &y);
+        gpu_dispatch(commands, sample, views, 5, &push, sizeof push, x, y, 1);
+    }
+}
+
+static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                 const matmul_shape *shape, vkdlm_error *err)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    uint64_t row_records = (uint64_t)a->w->n_panels * RECORD_BYTES;
+    uint32_t chunk = chunk_rows(caps, a, row_records);
+    if (chunk == 0 || weight_panels_per_slice(a->w, caps) == 0)
+        return too_narrow(caps, a, err);
+    gpu_spec spec = matmul_core_spec(caps, shape);
+    const gpu_pipeline *sample, *merge;
+    vkdlm_status status =
+        gpu_pipeline_get(device, kernels[shape->family][matmul_type_index(a->w->dtype)], &spec, &sample, err);
+    if (!status)
+        status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_MERGE, NULL, &merge, err);
+    if (status)
+        return status;
+    for (uint32_t row = 0; row < a->n_rows; row += chunk) {
+        uint32_t n = u32_min(chunk, a->n_rows - row), capacity = (uint32_t)size_round_up(n, ROW_STEP);
+        gpu_view records = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_records};
+        record_panels(device, commands, a, shape, sample, records, row, n);
+        gpu_view views[2] = {records, view_rows(a->results, row, n, sizeof(output_result))};
+        struct output_merge_params push = {a->w->n_panels, capacity, a->excluded};
+        gpu_dispatch(commands, merge, views, 2, &push, sizeof push, n, 1, 1);
+    }
+    return VKDLM_OK;
+}
+
+/* ---- through logits ------------------------------------------------------------------------------ */
+
+static vkdlm_status record_select(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                  const matmul_shape *shape, vkdlm_error *err)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    uint32_t ld = a->w->n_panels * WEIGHT_PANEL_COLUMNS;
+    uint64_t row_bytes = (uint64_t)ld * sizeof(float);
+    uint32_t chunk = chunk_rows(caps, a, row_bytes);
+    if (chunk == 0)
+        return too_narrow(caps, a, err);
+    const gpu_pipeline *pipeline;
+    vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_SELECT, NULL, &pipeline, err);
+    if (status)
+        return status;
+    for (uint32_t row = 0; row < a->n_rows; row += chunk) {
+        uint32_t n = u32_min(chunk, a->n_rows - row), capacity = (uint32_t)size_round_up(n, ROW_STEP);
+        gpu_view logits = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_bytes};
+        matmul_args linear = {
+            .w = a->w,
+            .x = view_rows(a->hidden, row, capacity, (uint64_t)a->ld * sizeof(float)),
+            .y = logits,
+            .ldx = a->ld,
+            .ldy = ld,
+            .n_rows = n,
+            .bias = a->bias,
+        };
+        ops_matmul_shape(device, commands, &linear, shape);
+        gpu_view views[3] = {logits, view_rows(a->draws, row, n, sizeof(output_draw)),
+                             view_rows(a->results, row, n, sizeof(output_result))};
+        struct output_select_params push = {
+            .n_rows = n,
+            .ld = ld,
+            .vocab_size = a->vocab_size,
+            .excluded = a->excluded,
+            .seed_low = (uint32_t)a->seed,
+            .seed_high = (uint32_t)(a->seed >> 32),
+            .top_k = a->top_k,
+            .top_p = a->top_p,
+        };
+        gpu_dispatch(commands, pipeline, views, 3, &push, sizeof push, n, 1, 1);
+    }
+    return VKDLM_OK;
+}
+
+/* ---- both ------------------------------------------------------------------------------------------ */
+
+void ops_output_shape(gpu_device *device, gpu_commands *commands, const output_args *args,
+                      const matmul_shape *shape)
+{
+    vkdlm_error err;
+    bool cut = args->top_k > 0 || args->top_p < 1;
+    if (cut ? record_select(device, commands, args, shape, &err)
+            : record_fused(device, commands, args, shape, &err))
+        gpu_commands_fail(commands, &err);
+}
+
+void ops_output(gpu_device *device, gpu_commands *commands, const output_args *args)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    const matmul_shape *shape = matmul_select(caps, args->n_rows);
+    /* The plain family needs next to no shared memory. */
+    for (size_t i = 0; i < MATMUL_N_SHAPES && !output_shape_usable(caps, shape); i++)
+        if (matmul_shapes[i].family == MATMUL_PLAIN_4)
+            shape = &matmul_shapes[i];
+    ops_output_shape(device, commands, args, shape);
+}

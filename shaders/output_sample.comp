@@ -1,0 +1,97 @@
+// Output layer fused with sampling, first kernel: the logits of a tile are computed as in a linear layer, kept in
+// shared memory, and reduced to one record of statistics for each row and panel of 32 tokens. Logits never reach memory.
+//   x[m, v] = (sum over k of H[m, k] W[v, k] + bias[v]) inv_temperature[m]; the excluded token and the pad columns
+//   have probability zero.
+// Mapping, variants and the order of the sums: lib/matmul_core.glsl; a workgroup holds whole panels. A panel's record is
+// computed by one invocation in ascending order of tokens whatever the variant: it depends on its row alone.
+// A slice of whole panels may be bound as W; the records bound are those of the slice.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "params.h"
+
+layout(push_constant) uniform Push { output_params p; };
+
+uint matmul_depth()
+{
+    return p.depth;
+}
+
+uint matmul_ldx()
+{
+    return p.ldx;
+}
+
+uint matmul_columns()
+{
+    return p.n_columns;
+}
+
+#include "matmul_core.glsl"
+#include "output.glsl"
+
+// Two vectors a record, [panel][row][2]: max, sum, lean, score; token, x, target, unused.
+layout(binding = 2) writeonly buffer Partials { uvec4 partials[]; };
+layout(binding = 3) readonly buffer Bias { vec4 bias[]; };
+layout(binding = 4) readonly buffer Draws { output_draw draws[]; };
+
+// x of [row][unit].
+shared vec4 tile[WORKGROUP_ROWS * WORKGROUP_UNITS];
+
+void fill_tile()
+{
+    [[unroll]] for (uint r = 0; r < HELD_ROWS; r++) {
+        uint row = held_row(r);
+        float inv_temperature = draws[min(row, p.n_rows - 1)].inv_temperature;
+        [[unroll]] for (uint v = 0; v < HELD_UNITS; v++) {
+            uint unit = (p.first_column >> 2) + held_unit(v);
+            vec4 x = (acc[r][v] + bias[held_valid(v) ? unit : 0]) * inv_temperature;
+            tile[(row % WORKGROUP_ROWS) * WORKGROUP_UNITS + held_unit(v) % WORKGROUP_UNITS] =
+                mask_excluded(x, unit, p.vocab_size, p.excluded);
+        }
+    }
+}
+
+// at: where the panel's row begins in the tile; first: its first unit among all tokens.
+Statistics panel_statistics(uint at, uint first, output_draw d)
+{
+    Statistics s = NOTHING;
+    vec4 most = vec4(LOWEST), sum = vec4(0.0), lean = vec4(0.0);
+    for (uint q = 0; q < 8; q++)
+        most = max(most, tile[at + q]);
+    s.max = max(max(most.x, most.y), max(most.z, most.w));
+    for (uint q = 0; q < 8; q++) {
+        vec4 x = tile[at + q], score = x;
+        vec4 e = weights_of(x, s.max);
+        sum += e;
+        lean = fma(e, x - s.max, lean);
+        if (d.draw != 0)
+            score += token_noise(uvec2(p.seed_low, p.seed_high), d, first + q);
+        add_scores(s, x, score, first + q);
+    }
+    s.sum = (sum.x + sum.y) + (sum.z + sum.w);
+    s.lean = (lean.x + lean.y) + (lean.z + lean.w);
+    uint target = uint(d.target) - first * 4;
+    if (target < 32)
+        s.target = tile[at + (target >> 2)][target & 3];
+    return s;
+}
+
+void main()
+{
+    const uint PANELS = WORKGROUP_UNITS / 8;
+    matmul_accumulate();
+    fill_tile();
+    barrier();
+    uint n_invocations = gl_WorkGroupSize.x * gl_WorkGroupSize.y;
+    for (uint i = gl_LocalInvocationIndex; i < WORKGROUP_ROWS * PANELS; i += n_invocations) {
+        uint local = i % WORKGROUP_ROWS, row = gl_WorkGroupID.y * WORKGROUP_ROWS + local;
+        uint panel = gl_WorkGroupID.x * PANELS + i / WORKGROUP_ROWS;
+        if (row < p.n_rows && panel < p.n_columns / 32) {
+            Statistics s = panel_statistics(local * WORKGROUP_UNITS + i / WORKGROUP_ROWS * 8,
+                                            (p.first_column / 32 + panel) * 8, draws[row]);
+            uint to = (panel * p.row_capacity + row) * 2;
+            partials[to] = floatBitsToUint(vec4(s.max, s.sum, s.lean, s.score));
+            partials[to + 1] = uvec4(s.token, floatBitsToUint(vec3(s.x, s.target, 0.0)));
+        }
+    }
+}
