@@ -64,7 +64,7 @@ void main()
 
     vec4 highest = vec4(LOWEST);
     vec4 total = vec4(0);
-    from = slot_vector(head / SHARE, push.capacity, tile.z, DIM);
+    from = slot_vector(head / push.share, push.capacity, tile.z, DIM);
     [[dont_unroll]] for (uint key = tile.z; key < tile.w; key += 4, from += DIM) {
         vec4 s[4]; // s[j]: key j of the group for the four queries
         [[unroll]] for (uint j = 0; j < 4; j++)

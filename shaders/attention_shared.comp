@@ -18,7 +18,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #include "attention_io.glsl"
 
-layout(constant_id = 3) const uint SLICE = 64; // dimensions of the keys in shared memory at a time; even
+layout(constant_id = 2) const uint SLICE = 64; // dimensions of the keys in shared memory at a time; even
 
 const uint WIDE = 8;
 const uint ROWS = LANES / WIDE;
@@ -55,7 +55,7 @@ void main()
         sum[i] = vec4(0);
     vec4 highest = vec4(LOWEST);
     vec4 total = vec4(0);
-    from = slot_vector(head / SHARE, push.capacity, tile.z, DIM);
+    from = slot_vector(head / push.share, push.capacity, tile.z, DIM);
     for (uint key = tile.z; key < tile.w; key += KEYS, from += WIDE * DIM) {
         uint present = min(WIDE, (tile.w - key) / 4); // groups of keys in this tile
         vec4 s[4];

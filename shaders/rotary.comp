@@ -21,8 +21,6 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint DIM = 64;
-layout(constant_id = 2) const uint KV_HEADS = 12;
-layout(constant_id = 3) const uint SHARE = 1; // query heads per key/value head
 
 layout(set = 0, binding = 0) readonly buffer Input { float x[]; };
 layout(set = 0, binding = 1) readonly buffer Slots { uvec4 slots[]; };
@@ -40,7 +38,7 @@ void main()
     uint head = pair / HALF;
     uint i = pair % HALF;
     uint slot = gl_WorkGroupID.y * 4;
-    if (head >= push.n_kv_heads * SHARE)
+    if (head >= push.bound_kv_heads * push.share)
         return;
 
     uint row[4];
@@ -54,7 +52,7 @@ void main()
     }
 
     vec4 low, high;
-    uint column = (push.first_kv_head * SHARE + head) * DIM + i;
+    uint column = (push.first_kv_head * push.share + head) * DIM + i;
     [[unroll]] for (uint r = 0; r < 4; r++) {
         vec2 a = real[r] ? vec2(x[row[r] + column], x[row[r] + column + HALF]) : vec2(0);
         vec2 t = turn[r] * push.scale;
@@ -64,10 +62,10 @@ void main()
     uint to = slot_vector(head, push.capacity, slot, DIM) + i;
     q[to] = low;
     q[to + HALF] = high;
-    if (head >= push.n_kv_heads)
+    if (head >= push.bound_kv_heads)
         return;
 
-    column = (SHARE * KV_HEADS + push.first_kv_head + head) * DIM + i;
+    column = (push.share * push.n_kv_heads + push.first_kv_head + head) * DIM + i;
     [[unroll]] for (uint r = 0; r < 4; r++) {
         vec2 a = real[r] ? vec2(x[row[r] + column], x[row[r] + column + HALF]) : vec2(0);
         low[r] = a.x * turn[r].x - a.y * turn[r].y;
@@ -76,7 +74,7 @@ void main()
     k[to] = low;
     k[to + HALF] = high;
 
-    column += KV_HEADS * DIM;
+    column += push.n_kv_heads * DIM;
     [[unroll]] for (uint r = 0; r < 4; r++) {
         low[r] = real[r] ? x[row[r] + column] : 0;
         high[r] = real[r] ? x[row[r] + column + HALF] : 0;

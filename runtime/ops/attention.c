@@ -29,7 +29,7 @@ static attention_variant lanes_variant(enum gpu_kernel kernel, const attention_s
 {
     return (attention_variant){
         .kernel = kernel,
-        .spec = {.n = 3, .value = {lanes, shape->head_dim, shape->n_heads / shape->n_kv_heads}},
+        .spec = {.n = 2, .value = {lanes, shape->head_dim}},
         .tile_slots = lanes * ATTENTION_GROUP,
         .mix = true,
     };
@@ -56,8 +56,7 @@ static bool shared_variant(const gpu_caps *caps, const attention_shape *shape, a
             continue;
         *out = (attention_variant){
             .kernel = GPU_KERNEL_ATTENTION_SHARED,
-            .spec = {.n = 4,
-                     .value = {lanes, shape->head_dim, shape->n_heads / shape->n_kv_heads, tiles[i].slice}},
+            .spec = {.n = 3, .value = {lanes, shape->head_dim, tiles[i].slice}},
             .tile_slots = tiles[i].rows * ATTENTION_GROUP,
         };
         return true;
@@ -111,9 +110,7 @@ vkdlm_status attention_init(attention *op, gpu_device *device, const attention_s
             "is a multiple of the key heads, not %u heads of %u for %u",
             ATTENTION_MAX_HEAD_DIM, shape->n_heads, shape->head_dim, shape->n_kv_heads);
     *op = (attention){.device = device, .shape = *shape, .variant = variant ? *variant : allowed[0]};
-    gpu_spec rotary = {.n = 4,
-                       .value = {ROTARY_INVOCATIONS, shape->head_dim, shape->n_kv_heads,
-                                 shape->n_heads / shape->n_kv_heads}};
+    gpu_spec rotary = {.n = 2, .value = {ROTARY_INVOCATIONS, shape->head_dim}};
     vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_ROTARY, &rotary, &op->rotate, err);
     if (status != VKDLM_OK)
         return status;
@@ -193,6 +190,7 @@ void attention_record(gpu_commands *commands, const attention *op, const attenti
             .capacity = plan->capacity,
             .first_head = head * share,
             .n_heads = op->shape.n_heads,
+            .share = share,
         };
         gpu_view views[] = {slice.queries,
                             slice.keys,

@@ -75,8 +75,10 @@ void rotary_record(gpu_commands *commands, const attention *op, const rotary_tab
         struct rotary_params push = {
             .ld = ld,
             .capacity = plan->capacity,
+            .n_kv_heads = op->shape.n_kv_heads,
+            .share = share,
             .first_kv_head = slice.first_kv_head,
-            .n_kv_heads = slice.n_kv_heads,
+            .bound_kv_heads = slice.n_kv_heads,
             .scale = (float)(M_LOG2E / sqrt(dim)), /* attention works with powers of two */
         };
         gpu_view views[] = {qkv,
