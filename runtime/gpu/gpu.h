@@ -52,7 +52,8 @@ typedef struct gpu_caps {
 typedef void (*gpu_message_fn)(void *user, const char *message);
 
 typedef struct gpu_options {
-    const char *select;    /* index, or part of the device's name (case ignored); NULL: the best device */
+    const char
+        *select; /* index (below 100), or part of the device's name (case ignored); NULL: the best device */
     const char *cache_dir; /* directory of the pipeline cache file; NULL: no file is read or written */
     bool validation; /* VK_LAYER_KHRONOS_validation with synchronisation checks; UNSUPPORTED if absent */
     gpu_message_fn message;

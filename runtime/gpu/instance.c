@@ -274,20 +274,22 @@ vkdlm_status gpu_choose(const gpu_caps *caps, uint32_t count, const char *select
 {
     if (count == 0)
         return error_set(err, VKDLM_NO_DEVICE, "there is no Vulkan device to choose from");
-    bool is_number = select && *select && strspn(select, "0123456789") == strlen(select);
-    if (is_number && strlen(select) < 10 && strtoul(select, NULL, 10) < count) {
-        *index = (uint32_t)strtoul(select, NULL, 10);
+    /* Longer numbers are parts of names: "4090". */
+    bool is_index = select && *select && strlen(select) < 3 && strspn(select, "0123456789") == strlen(select);
+    uint32_t number = is_index ? (uint32_t)strtoul(select, NULL, 10) : UINT32_MAX;
+    if (is_index && number < count) {
+        *index = number;
         return VKDLM_OK;
     }
     uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        if (select && !contains_ignoring_case(caps[i].name, select))
+        if (is_index || (select && (!*select || !contains_ignoring_case(caps[i].name, select))))
             continue;
         if (best == UINT32_MAX || caps[i].type < caps[best].type ||
             (caps[i].type == caps[best].type && caps[i].device_memory_bytes > caps[best].device_memory_bytes))
             best = i;
     }
-    if (best == UINT32_MAX || (select && !*select)) {
+    if (best == UINT32_MAX) {
         char names[700];
         list_names(caps, count, names, sizeof names);
         return error_set(err, VKDLM_INVALID_ARGUMENT, "device '%s' matches none of the %u found (%s)", select,
