@@ -110,7 +110,7 @@ static vkdlm_status report_table(uint32_t index, const vkdlm_device_info *info,
         info->max_invocations, info->max_shared_bytes / 1024, info->subgroup_size, info->min_subgroup_size,
         info->max_subgroup_size, *info->features ? info->features : "none of the optional ones");
     for (uint32_t i = 0; i < n_choices && !status; i++)
-        status = report_line(err, "   %s %-12s %s%s", i ? "       " : "kernels", choices[i].group,
+        status = report_line(err, "   %s %-24s %s%s", i ? "       " : "kernels", choices[i].group,
                              choices[i].variant, choices[i].measured ? " (measured)" : "");
     return status;
 }
@@ -138,8 +138,9 @@ static int run_devices(const command *cmd, void *values, const option_parse *par
                                           : report_table(i, &infos[i], choices, n_choices, &err);
     }
     if (!status && !n_shown)
-        status = message_set(&err, VKDLM_NO_DEVICE, "no Vulkan device matches '%.200s'; there are %" PRIu32,
-                             v->common.device.text ? v->common.device.text : "", n);
+        status =
+            message_set(&err, VKDLM_INVALID_ARGUMENT, "no Vulkan device matches '%.200s'; there are %" PRIu32,
+                        v->common.device.text ? v->common.device.text : "", n);
     vkdlm_devices_free(infos);
     return status ? message_error(&err) : CLI_OK;
 }

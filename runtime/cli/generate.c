@@ -18,6 +18,8 @@
 
 #define MAX_INPUT_BYTES ((size_t)1 << 28)
 
+enum { N_RUNNING = 1024 };
+
 /* One run, as its callbacks see it. */
 typedef struct run {
     engine engine;
@@ -29,6 +31,12 @@ typedef struct run {
     terminal *terminal; /* --show */
     uint64_t total;     /* samples asked for */
     uint64_t delivered;
+    /* For the progress: how far the samples are, added up, and one by one for those that may be running. */
+    double parts;
+    struct {
+        uint64_t sample;
+        double part;
+    } running[N_RUNNING];
     vkdlm_status output; /* of the lines written so far */
     vkdlm_error output_error;
 } run;
@@ -109,17 +117,30 @@ static vkdlm_status make_canvases(run *r, vkdlm_error *err)
     return status;
 }
 
+/* Samples of a batch advance together, so each counts with its own part. */
+static void count_part(run *r, const vkdlm_step *step)
+{
+    size_t slot = step->sample % N_RUNNING;
+    double part = step->n_steps ? (double)step->step / step->n_steps
+                                : 1 - (double)step->n_masked / (double)(step->length ? step->length : 1);
+    if (r->running[slot].sample != step->sample) {
+        r->running[slot].sample = step->sample;
+        r->running[slot].part = 0;
+    }
+    r->parts += fmin(part, 1) - r->running[slot].part;
+    r->running[slot].part = fmin(part, 1);
+}
+
 static bool on_step(void *user, const vkdlm_step *step)
 {
     run *r = user;
     if (r->terminal) {
         terminal_show(r->terminal, step, r->delivered);
-    } else if (step->sample == r->delivered) {
+    } else {
         char detail[64];
-        double part = step->n_steps ? (double)step->step / step->n_steps
-                                    : 1 - (double)step->n_masked / (double)(step->length ? step->length : 1);
-        snprintf(detail, sizeof detail, "sample %" PRIu64 " of %" PRIu64, step->sample + 1, r->total);
-        progress_update(&r->engine.bar, ((double)r->delivered + fmin(part, 1)) / (double)r->total, detail);
+        count_part(r, step);
+        snprintf(detail, sizeof detail, "%" PRIu64 " of %" PRIu64 " finished", r->delivered, r->total);
+        progress_update(&r->engine.bar, r->parts / (double)r->total, detail);
     }
     return !signals_pending();
 }

@@ -10,8 +10,8 @@
 #include "message.h"
 
 enum { BAR_WIDTH = 30 };
-#define BAR_INTERVAL_S  0.1 /* between drawings of the bar */
-#define LINE_INTERVAL_S 5.0 /* between plain lines, and before the first */
+#define BAR_INTERVAL_S  0.1  /* between drawings of the bar */
+#define LINE_INTERVAL_S 15.0 /* between plain lines, and before the first */
 
 double progress_now(void)
 {

@@ -117,9 +117,9 @@ one_line "cannot write to standard output: Broken pipe" "a reader that leaves"
 expect "$(n_lines "$out")" 1 "a reader that leaves"
 
 # ---- devices -----------------------------------------------------------------------------------------------------
-refuses 1 "no-such-device" devices --device no-such-device
-refuses 1 "no-such-device" generate -m "$notc" --device no-such-device
-refuses 1 "77" generate -m "$notc" --device 77
+refuses 2 "no-such-device" devices --device no-such-device
+refuses 2 "no-such-device" generate -m "$notc" --device no-such-device
+refuses 2 "77" generate -m "$notc" --device 77
 VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent refuses 1 "." devices
 VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent refuses 1 "." generate -m "$notc"
 VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent refuses 1 "." forward -m "$notc" "$work/good.safetensors" -o "$work/x"

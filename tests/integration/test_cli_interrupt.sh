@@ -26,7 +26,7 @@ expect "$(head -n $((n - 1)) "$out" | "$TOOL" json sample | sort -n | uniq | wc 
 expect "$(tail -n 1 "$out" | "$TOOL" json summary.samples)" $((n - 1)) "the summary"
 matches "$err" "interrupted when $((n - 1)) of" "the sentence"
 
-interrupt TERM 143 generate -m "$GOLDEN/mdlm/notc" --steps 16 --num-samples $many --json
+interrupt TERM 143 generate -m "$GOLDEN/mdlm/notc" --steps 16 --batch 2 --num-samples $many --json
 one_line "interrupted when [0-9]+ of $many" "SIGTERM"
 
 # A text that takes long to score.

@@ -74,7 +74,7 @@ fi
 
 # Recorded cases: `text` must give `ids`.
 if command -v xz > /dev/null; then
-    xz -dc "$GOLDEN/tokenizer/kjv/cases.jsonl.xz" | grep -v newer_than | head -n 300 > "$work/cases"
+    xz -dc "$GOLDEN/tokenizer/kjv/cases.jsonl.xz" | grep -v newer_than | sed -n 1,300p > "$work/cases"
     ok tokenize --jsonl -f <(sed -E 's/.*"text":("([^"\\]|\\.)*").*/{"text":\1}/' "$work/cases") --tokenizer "$kjv"
     sed -E 's/.*"ids":\[([^]]*)\].*/\1/' "$work/cases" > "$work/expected"
     sed -E 's/.*"ids":\[([^]]*)\].*/\1/' "$out" | cmp -s - "$work/expected" || fail "the recorded cases differ"
