@@ -103,6 +103,7 @@ if [[ -e /dev/full ]]; then
         : > "$out"
         # shellcheck disable=SC2086
         "$VKDLM" $words > /dev/full 2> "$err" || code=$?
+        drop_progress
         expect "$code" 1 "vkdlm $words on a full disk"
         one_line "cannot write to standard output: No space left" "vkdlm $words on a full disk"
     done
@@ -112,6 +113,7 @@ fi
     "$VKDLM" generate -m "$notc" -n 8 --steps 2 --json --num-samples 5000 2> "$err" || code=$?
     echo "$code" > "$work/code"
 } | head -n 1 > "$out"
+drop_progress
 expect "$(cat "$work/code")" 1 "a reader that leaves"
 one_line "cannot write to standard output: Broken pipe" "a reader that leaves"
 expect "$(n_lines "$out")" 1 "a reader that leaves"
@@ -128,7 +130,8 @@ VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent refuses 1 "." forward
 # ---- a damaged cache is ignored and written again -------------------------------------------------------------------
 ok generate -m "$notc" -n 8 --steps 2 --json
 head -n 1 "$out" | "$TOOL" json ids > "$work/expected"
-files=$(find "$XDG_CACHE_HOME" -type f 2> /dev/null || true)
+files=$(find "$XDG_CACHE_HOME" -type f)
+[[ -n $files ]] || fail "no cache was written"
 for file in $files; do
     head -c 3000 /dev/urandom > "$file"
 done

@@ -14,6 +14,7 @@ interrupt()
     done
     kill -s "$signal" "$pid"
     wait "$pid" || code=$?
+    drop_progress
     [[ $code -eq $expected ]] || fail "vkdlm $*: exit status $code after SIG$signal, expected $expected"
 }
 
