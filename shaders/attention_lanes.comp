@@ -12,10 +12,12 @@
 // Numerics: keys in ascending order in groups of four; groups that a query does not see change nothing (rescale 1,
 // weights 0), so a row's bits depend on its own sequence only.
 //
-// Measured on lavapipe 22.3.6 (2 cores, subgroup 8, 1024 tokens, 12 heads of 64): 46-54 % of a register-only
-// multiply-add probe with SUBGROUP, 20 % without. Loads take a quarter of the time (SSBO vectors are gathered
-// value by value there), stack traffic of the 2 dh vec4 most of the rest; eight queries per invocation gain 4 %
-// and double the compilation. On SwiftShader (subgroup 4) shuffles cost more than loads: 10 % with, 16 % without.
+// Measured on lavapipe 22.3.6 (2 cores, subgroup 8, 1024 tokens, 12 heads of 64) against a register-only
+// multiply-add probe in the same minutes, both by processor time: 37 of 73 GFLOPS, 51 % with SUBGROUP, 48 % with the
+// rotary kernel (subgroup 16: 54 %, subgroup 4: 28 %); 20 % without. The rest is loads (a vector is gathered value by
+// value there: a quarter), the softmax (a tenth) and traffic of the 2 dh vec4, which no register file holds.
+// Eight queries per invocation gain a tenth and double the compilation (1 s at dh = 64, 2 s at 128).
+// On SwiftShader (subgroup 4) shuffles cost more than loads: 10 % with, 16 % without.
 // Loop iterations per invocation: keys / 4 + dh / 2.
 #version 450
 #extension GL_GOOGLE_include_directive : require

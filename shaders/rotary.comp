@@ -12,7 +12,9 @@
 // One invocation: one pair (i, i + dh/2) of one head for the four slots of group gl_WorkGroupID.y, so reads of
 // neighbouring invocations are consecutive and every write is 16 bytes. The bound ranges of q, k and v begin at
 // key/value head push.first_kv_head and its query heads (tensors beyond the device's storage range go in slices).
-// Memory-bound; on a CPU driver the 4-byte gathers cost most: 2 ns for each of the 3D values a row has.
+// Memory-bound. On lavapipe 22.3.6, which loads and stores value by value, 3.4 ns of one core for each of the 3 D
+// values of a row: 4 % of attention's time at 1024 tokens, 30 % at 128. 16-byte loads would save a sixth there, and
+// cost a third on SwiftShader.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
