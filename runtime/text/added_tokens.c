@@ -181,7 +181,7 @@ static bool stands_alone(const char *text, size_t n, size_t start, size_t end)
     return true;
 }
 
-/* Start of the white space before `start`, not before `floor`. */
+/* Start of the white space before `start`, at least `floor`. */
 static size_t strip_left(const char *text, size_t floor, size_t start)
 {
     uint32_t cp;
@@ -191,7 +191,7 @@ static size_t strip_left(const char *text, size_t floor, size_t start)
             break;
         start = previous;
     }
-    return start;
+    return start > floor ? start : floor;
 }
 
 static size_t strip_right(const char *text, size_t n, size_t end)
@@ -228,7 +228,8 @@ vkdlm_status added_set_split(const added_set *set, const char *text, size_t n, b
             end = strip_right(text, n, end);
         if (done < start)
             status = part(user, -1, text + done, start - done, err);
-        if (!status)
+        /* White space that the token before took leaves nothing of a token made of it. */
+        if (!status && start < end)
             status = part(user, token->id, NULL, 0, err);
         done = end;
     }

@@ -22,6 +22,24 @@ struct regex_match {
     pcre2_match_context *context;
 };
 
+/* Status of a pattern that does not compile: beyond what PCRE2 can do, or wrong. */
+static vkdlm_status refusal(int code)
+{
+    switch (code) {
+    case PCRE2_ERROR_UNKNOWN_UNICODE_PROPERTY:
+    case PCRE2_ERROR_QUANTIFIER_TOO_BIG:
+    case PCRE2_ERROR_PATTERN_TOO_LARGE:
+    case PCRE2_ERROR_PARENTHESES_NEST_TOO_DEEP:
+    case PCRE2_ERROR_LOOKBEHIND_NOT_FIXED_LENGTH:
+    case PCRE2_ERROR_LOOKBEHIND_TOO_LONG:
+        return VKDLM_UNSUPPORTED;
+    case PCRE2_ERROR_HEAP_FAILED:
+        return VKDLM_OUT_OF_HOST_MEMORY;
+    default:
+        return VKDLM_MALFORMED;
+    }
+}
+
 vkdlm_status regex_create(const char *pattern, size_t n, bool literal, regex **out, vkdlm_error *err)
 {
     *out = NULL;
@@ -51,7 +69,7 @@ vkdlm_status regex_create(const char *pattern, size_t n, bool literal, regex **o
     if (!re->code) {
         PCRE2_UCHAR message[128];
         pcre2_get_error_message(code, message, sizeof message);
-        status = code == PCRE2_ERROR_UNKNOWN_UNICODE_PROPERTY ? VKDLM_UNSUPPORTED : VKDLM_MALFORMED;
+        status = refusal(code);
         error_set(err, status, "regular expression: %s", (const char *)message);
         goto done;
     }

@@ -6,7 +6,8 @@
  *   {,n}           {0,n} (older PCRE2: literal)                      -> {0,n}
  *   \p{Han}        the script property (PCRE2: script extensions)    -> \p{sc:Han}
  *   (...)          captures, of no use here                          -> (?:...)
- *   {n}? {n,m}+ (?m) a(?i)b [[..]] [a&&b] \1 (*x) and what else is not listed: refused. */
+ *   X{n,m}+ X{n}?  quantifiers of their own (PCRE2: possessive, lazy) -> (?:X{n,m})+ (?:X{n})?
+ *   (?m) a(?i)b [[..]] [a&&b] \1 (*x) and what else is not listed: refused. */
 #include <string.h>
 
 #include "base/error.h"
@@ -19,13 +20,19 @@
     "\\x{0}-\\x{8}\\x{E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}\\x{1681}-\\x{1FFF}" \
     "\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}\\x{2060}-\\x{2FFF}\\x{3001}-\\x{10FFFF}"
 #define WORD_PROPERTIES "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
-#define WORD            "[" WORD_PROPERTIES "]"
-#define NOT_WORD        "[^" WORD_PROPERTIES "]"
-#define HEX_RANGES      "0-9A-Fa-f"
+/* Oniguruma counts the superscripts and fractions of Latin-1 among them, but not within a class. */
+#define WORD       "[" WORD_PROPERTIES "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}]"
+#define NOT_WORD   "[^" WORD_PROPERTIES "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}]"
+#define HEX_RANGES "0-9A-Fa-f"
+
+#define MAX_NESTING 64
 
 typedef struct reader {
     const char *s;
     size_t n, i;
+    size_t groups[MAX_NESTING]; /* where open groups start in out */
+    size_t n_groups;
+    size_t atom; /* where what a quantifier would repeat starts in out */
     text_bytes *out;
     vkdlm_error *err;
 } reader;
@@ -114,10 +121,15 @@ static const char *const properties[][2] = {
     {"unassigned", "Cn"},
     {"privateuse", "Co"},
     {"any", "Any"},
+    {"digit", "Nd"},
     {"alphabetic", "Alphabetic"},
+    {"alpha", "Alphabetic"},
     {"lowercase", "Lowercase"},
+    {"lower", "Lowercase"},
     {"uppercase", "Uppercase"},
+    {"upper", "Uppercase"},
     {"whitespace", "White_Space"},
+    {"space", "White_Space"},
     {"emoji", "Emoji"},
     {"ideographic", "Ideographic"},
 };
@@ -279,8 +291,10 @@ static vkdlm_status translate_group(reader *r)
 {
     static const char *const openings[] = {"?:", "?=", "?!", "?<=", "?<!", "?>", "?i:", "?-i:"};
     size_t from = r->i - 1;
-    if (from == 0 && accept(r, "?i)"))
+    if (from == 0 && accept(r, "?i)")) {
+        r->n_groups = 0;
         return emit(r, "(?i)");
+    }
     for (size_t i = 0; i < sizeof openings / sizeof *openings; i++)
         if (accept(r, openings[i])) {
             vkdlm_status status = emit(r, "(");
@@ -300,54 +314,84 @@ static size_t count_digits(const reader *r, size_t i)
     return i - start;
 }
 
+/* Puts the last atom, with the interval behind it, into a group that takes the quantifier to come. */
+static vkdlm_status wrap_atom(reader *r)
+{
+    vkdlm_status status = emit(r, "(?:)");
+    if (status)
+        return status;
+    char *atom = r->out->data + r->atom;
+    memmove(atom + 3, atom, r->out->size - r->atom - 4);
+    memcpy(atom, "(?:", 3);
+    r->out->data[r->out->size - 1] = ')';
+    return VKDLM_OK;
+}
+
 /* {n} {n,} {,m} {n,m}, or a brace that stands for itself; the reader is behind the brace. */
 static vkdlm_status translate_interval(reader *r)
 {
-    size_t from = r->i - 1;
     size_t n_low = count_digits(r, r->i);
     size_t i = r->i + n_low;
     bool comma = i < r->n && r->s[i] == ',';
     i += comma;
     size_t n_high = comma ? count_digits(r, i) : 0;
     i += n_high;
-    if (i >= r->n || r->s[i] != '}' || n_low + n_high == 0)
+    if (i >= r->n || r->s[i] != '}' || n_low + n_high == 0) {
+        r->atom = r->out->size;
         return emit(r, "\\{");
+    }
     char next = i + 1 < r->n ? r->s[i + 1] : 0;
-    if (next == '+' || (next == '?' && !comma))
-        return unsupported(r, from, "a quantifier behind an interval");
     vkdlm_status status = emit(r, n_low ? "{" : "{0");
     if (!status)
         status = emit_bytes(r, r->s + r->i, i + 1 - r->i);
     r->i = i + 1;
+    if (!status && (next == '+' || (next == '?' && !comma)))
+        status = wrap_atom(r);
     return status;
+}
+
+/* One element of the pattern, whose first byte c was read. */
+static vkdlm_status translate_element(reader *r, char c)
+{
+    size_t start = r->out->size;
+    switch (c) {
+    case '\\':
+        r->atom = start;
+        return translate_escape(r, false);
+    case '[':
+        r->atom = start;
+        return translate_class(r);
+    case '(':
+        if (r->n_groups == MAX_NESTING)
+            return unsupported(r, r->i - 1, "deep nesting");
+        r->groups[r->n_groups++] = start;
+        return translate_group(r);
+    case ')':
+        r->atom = r->n_groups ? r->groups[--r->n_groups] : start;
+        break;
+    case '{':
+        return translate_interval(r);
+    case '*':
+    case '+':
+    case '?':
+        break;
+    default:
+        /* The later bytes of a character belong to its first. */
+        if (((unsigned char)c & 0xC0) != 0x80)
+            r->atom = start;
+    }
+    return emit_bytes(r, &c, 1);
 }
 
 vkdlm_status regex_translate(const char *pattern, size_t n, text_bytes *out, vkdlm_error *err)
 {
-    reader r = {pattern, n, 0, out, err};
+    reader r = {.s = pattern, .n = n, .out = out, .err = err};
     if (n > REGEX_MAX_PATTERN)
         return error_set(err, VKDLM_UNSUPPORTED,
                          "regular expression: a pattern of %zu bytes is not supported, at most %d", n,
                          REGEX_MAX_PATTERN);
     vkdlm_status status = VKDLM_OK;
-    while (r.i < n && !status) {
-        char c = pattern[r.i++];
-        switch (c) {
-        case '\\':
-            status = translate_escape(&r, false);
-            break;
-        case '[':
-            status = translate_class(&r);
-            break;
-        case '(':
-            status = translate_group(&r);
-            break;
-        case '{':
-            status = translate_interval(&r);
-            break;
-        default:
-            status = emit_bytes(&r, &c, 1);
-        }
-    }
+    while (r.i < n && !status)
+        status = translate_element(&r, pattern[r.i++]);
     return status;
 }

@@ -28,3 +28,8 @@ list(REMOVE_DUPLICATES folders)
 foreach(folder ${folders})
   add_test(NAME golden_tokenizer_${folder} COMMAND test_tokenizer_golden ${unpacked}/${folder})
 endforeach()
+
+foreach(name tokenizer tokenizer_json tokenizer_regex)
+  vkdlm_test(test_${name} test_${name}.c)
+  add_test(NAME unit_${name} COMMAND test_${name})
+endforeach()
