@@ -10,6 +10,6 @@ scripts/deps.sh build run
 
 echo "Building in build/release"
 cmake --preset release -DVKDLM_TESTS=OFF > /dev/null
-cmake --build --preset release
+cmake --build --preset release --target vkdlm_cli
 
 exec build/release/bin/vkdlm generate --model models/kjv-mdlm --show "$@"
