@@ -1,6 +1,7 @@
 # The Vulkan layer.
-foreach(name device memory commands cache)
+foreach(name device memory commands cache failures)
   vkdlm_gpu_test(test_gpu_${name} LABELS unit SOURCES test_gpu_${name}.c)
 endforeach()
+target_link_options(test_gpu_failures PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 unit_test(gpu_choose)
 unit_test(gpu_spirv)
