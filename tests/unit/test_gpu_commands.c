@@ -1,6 +1,6 @@
 /* Recording: the order of dependent commands, the number of barriers, refusals, timestamps. The kernel is the
  * embedding gather on f32 rows of 32 floats: out[r] = table[index[r]]. */
-#include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,6 +305,67 @@ static void test_marks(void **state)
     scene_destroy(&s);
 }
 
+/* ---- threads -------------------------------------------------------------------------------------- */
+
+typedef struct worker {
+    gpu_device *device;
+    uint32_t number;
+    bool good;
+} worker;
+
+/* Fills a buffer, copies it about and reads it back, making a pipeline of its own now and then. */
+static bool work(worker *w)
+{
+    enum { BYTES = 65536, ROUNDS = 40 };
+    gpu_commands *c = NULL;
+    gpu_buffer from = {0}, to = {0};
+    const gpu_pipeline *pipeline;
+    bool good = !gpu_commands_create(w->device, &c, NULL) &&
+                !gpu_buffer_create(w->device, GPU_MEMORY_DEVICE, BYTES, "from", &from, NULL) &&
+                !gpu_buffer_create(w->device, GPU_MEMORY_READBACK, BYTES, "to", &to, NULL);
+    for (uint32_t i = 0; i < ROUNDS && good; i++) {
+        const gpu_spec spec = {.n = 2, .value = {1 + i % 16, 1}};
+        uint32_t value = w->number * 1000 + i;
+        good = !gpu_pipeline_get(w->device, GPU_KERNEL_NORM, &spec, &pipeline, NULL) &&
+               !gpu_commands_begin(c, NULL);
+        if (!good)
+            break;
+        gpu_fill(c, &from, 0, BYTES, value);
+        gpu_copy(c, &from, 0, &to, 0, BYTES);
+        good = !gpu_submit_wait(c, NULL);
+        for (uint32_t k = 0; k < BYTES / 4 && good; k++)
+            good = ((const uint32_t *)to.mapped)[k] == value;
+    }
+    gpu_buffer_destroy(&from);
+    gpu_buffer_destroy(&to);
+    gpu_commands_destroy(c);
+    return good;
+}
+
+static void *run_worker(void *argument)
+{
+    worker *w = argument;
+    w->good = work(w);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    gpu_test *t = *state;
+    worker workers[4];
+    pthread_t threads[4];
+    uint64_t before = gpu_device_bytes(t->device);
+    for (uint32_t i = 0; i < 4; i++) {
+        workers[i] = (worker){t->device, i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_worker, &workers[i]), 0);
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(workers[i].good);
+    assert_int_equal(gpu_device_bytes(t->device), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_storage_range),
         cmocka_unit_test(test_pipelines),
         cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }
