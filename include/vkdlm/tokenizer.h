@@ -68,6 +68,7 @@ VKDLM_API void vkdlm_text_free(vkdlm_text *text);
 
 /* Streaming decode: pushing tokens one by one shows complete characters at once, holds an unfinished
  * valid prefix back, and gives U+FFFD for an ill-formed subpart as soon as it cannot be completed.
+ * (Of an encoded surrogate, which nothing completes, the first two bytes wait for the third.)
  * The pieces, concatenated with the flush, equal vkdlm_detokenize of all ids.
  * The decoder keeps a pointer to the tokenizer, which must outlive it. */
 VKDLM_API vkdlm_status vkdlm_decoder_create(const vkdlm_tokenizer *tokenizer, bool skip_special,
