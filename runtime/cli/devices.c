@@ -110,8 +110,8 @@ static vkdlm_status report_table(uint32_t index, const vkdlm_device_info *info,
         info->max_invocations, info->max_shared_bytes / 1024, info->subgroup_size, info->min_subgroup_size,
         info->max_subgroup_size, *info->features ? info->features : "none of the optional ones");
     for (uint32_t i = 0; i < n_choices && !status; i++)
-        status = report_line(err, "   %s %-24s %s%s", i ? "       " : "kernels", choices[i].group,
-                             choices[i].variant, choices[i].measured ? " (measured)" : "");
+        status = report_line(err, "   %s %-24s %s (%s)", i ? "         " : "kernels  ", choices[i].group,
+                             choices[i].variant, choices[i].measured ? "measured" : "by its features");
     return status;
 }
 

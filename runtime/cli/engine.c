@@ -91,7 +91,8 @@ vkdlm_status engine_open(engine *e, const command *cmd, const option_parse *pars
                          const common_values *common, const char *model, const char *tokenizer,
                          vkdlm_error *err)
 {
-    vkdlm_device_options device = {.select = common->device.text};
+    vkdlm_device_options device = {.select = common->device.text,
+                                   .memory_limit_bytes = common->memory_limit.count << 20};
     vkdlm_model_options options = {.progress = on_upload, .user = e, .tokenizer = tokenizer};
     double begun = progress_now();
     *e = (engine){.verbose = common->verbose.given};

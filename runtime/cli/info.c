@@ -109,7 +109,7 @@ static vkdlm_status report_tensors(const vkdlm_tensors *tensors, vkdlm_error *er
 /* One line "name value", safe for a terminal whatever the file says. */
 static vkdlm_status report_field(const char *name, const char *value, vkdlm_error *err)
 {
-    char text[1024], label[64];
+    char text[1200], label[64];
     snprintf(text, sizeof text, "%s", value);
     snprintf(label, sizeof label, "%s", name);
     message_sanitize(text);
@@ -121,17 +121,15 @@ static vkdlm_status report_table(const vkdlm_checkpoint *checkpoint, const vkdlm
                                  vkdlm_error *err)
 {
     const vkdlm_tensors *tensors = vkdlm_checkpoint_tensors(checkpoint);
-    char sizes[160];
+    char sizes[160], verdict[1100] = "yes";
     vkdlm_parameter parameter;
+    if (!info->runnable)
+        snprintf(verdict, sizeof verdict, "no: %s", info->why_not);
     vkdlm_status status = report_field("path", info->path, err);
     if (!status)
         status = report_field("architecture", info->architecture, err);
     if (!status)
-        status = report_field("can be run",
-                              info->runnable  ? "yes"
-                              : info->why_not ? info->why_not
-                                              : "no",
-                              err);
+        status = report_field("can be run", verdict, err);
     snprintf(sizes, sizeof sizes, "%" PRIu64 " in %zu tensors, %.1f MB", info->n_parameters,
              vkdlm_tensors_count(tensors), (double)info->file_bytes / 1e6);
     if (!status)

@@ -17,6 +17,8 @@ static const option_spec common_specs[] = {
     {"device", 0, OPTION_TEXT, COMMON(device), "INDEX|NAME",
      "Vulkan device, by index or by a part of its name",
      .initially = "discrete before integrated, virtual and CPU"},
+    {"memory-limit", 0, OPTION_COUNT, COMMON(memory_limit), "N",
+     "takes no more device memory than this; 0 is off", "MiB", .initial = "0", .most = UINT32_MAX},
     {"json", 0, OPTION_FLAG, COMMON(json),
      .help = "one JSON object a line on standard output and nothing else"},
     {"quiet", 'q', OPTION_FLAG, COMMON(quiet), .help = "no progress and no summary"},

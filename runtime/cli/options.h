@@ -97,7 +97,7 @@ typedef struct option_parse {
 
 /* What every command takes. */
 typedef struct common_values {
-    option_value device, json, quiet, verbose, help, version;
+    option_value device, memory_limit, json, quiet, verbose, help, version;
 } common_values;
 
 extern const option_group options_common;
