@@ -138,17 +138,20 @@ static void add_attention(bench_item *items, uint32_t *n, attention_layer *a, ui
 
 static void report(const bench_item *items, uint32_t n, uint32_t n_rounds)
 {
-    double flops_limit = items[PROBE_FMA].flops / bench_median(&items[PROBE_FMA], n_rounds);
-    double bytes_limit = items[PROBE_READ].bytes / bench_median(&items[PROBE_READ], n_rounds);
-    printf("%-34s %10s %22s %9s %8s %8s %8s\n", "item", "median ms", "(best .. worst)", "GFLOP/s", "GB/s",
-           "% flops", "% bytes");
+    const bench_item *fma = &items[PROBE_FMA], *read = &items[PROBE_READ];
+    double flops_limit = fma->flops / bench_median(fma, n_rounds);
+    double bytes_limit = read->bytes / bench_median(read, n_rounds);
+    double cpu_limit = fma->flops / bench_median_cpu(fma, n_rounds);
+    printf("%-34s %10s %22s %9s %8s %8s %8s %8s\n", "item", "median ms", "(best .. worst)", "GFLOP/s", "GB/s",
+           "% flops", "by CPU s", "% bytes");
     for (uint32_t i = 0; i < n; i++) {
         const bench_item *item = &items[i];
         double median = bench_median(item, n_rounds);
-        printf("%-34s %10.3f %10.3f .. %8.3f %9.2f %8.2f %8.1f %8.1f\n", item->name,
+        printf("%-34s %10.3f %10.3f .. %8.3f %9.2f %8.2f %8.1f %8.1f %8.1f\n", item->name,
                1e3 * median / item->calls, 1e3 * item->seconds[0] / item->calls,
                1e3 * item->seconds[n_rounds - 1] / item->calls, item->flops / median * 1e-9,
                item->bytes / median * 1e-9, 100 * item->flops / median / flops_limit,
+               100 * item->flops / bench_median_cpu(item, n_rounds) / cpu_limit,
                100 * item->bytes / median / bytes_limit);
     }
 }

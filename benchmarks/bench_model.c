@@ -113,12 +113,15 @@ int main(int argc, char **argv)
     bench_run(items, n, n_rounds);
 
     double limit = items[PROBE_FMA].flops / bench_median(&items[PROBE_FMA], n_rounds);
-    printf("%-32s %10s %24s %10s %12s\n", "item", "median s", "(best .. worst)", "GFLOP/s", "% of limit");
+    double cpu_limit = items[PROBE_FMA].flops / bench_median_cpu(&items[PROBE_FMA], n_rounds);
+    printf("%-32s %10s %24s %10s %10s %10s\n", "item", "median s", "(best .. worst)", "GFLOP/s", "% of limit",
+           "by CPU s");
     for (uint32_t i = 0; i < n; i++) {
         double median = bench_median(&items[i], n_rounds);
-        printf("%-32s %10.4f %11.4f .. %9.4f %10.2f %12.1f\n", items[i].name, median / items[i].calls,
+        printf("%-32s %10.4f %11.4f .. %9.4f %10.2f %10.1f %10.1f\n", items[i].name, median / items[i].calls,
                items[i].seconds[0] / items[i].calls, items[i].seconds[n_rounds - 1] / items[i].calls,
-               items[i].flops / median * 1e-9, 100 * items[i].flops / median / limit);
+               items[i].flops / median * 1e-9, 100 * items[i].flops / median / limit,
+               100 * items[i].flops / bench_median_cpu(&items[i], n_rounds) / cpu_limit);
     }
     printf("peak device memory: %.1f MiB\n", (double)gpu_device_peak_bytes(device) / 0x1p20);
 

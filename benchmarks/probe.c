@@ -16,7 +16,9 @@ static void run_probe(void *user)
     const probe *p = user;
     vkdlm_error err;
     const gpu_pipeline *pipeline;
-    gpu_spec spec = {.n = 2, .value = {width(p->device), p->steps}};
+    bool own_piece = gpu_device_caps(p->device)->type == GPU_TYPE_CPU;
+    gpu_spec spec = {.n = p->kernel == GPU_KERNEL_PROBE_READ ? 3 : 2,
+                     .value = {width(p->device), p->steps, own_piece}};
     if (gpu_pipeline_get(p->device, p->kernel, &spec, &pipeline, &err) ||
         gpu_commands_begin(p->commands, &err))
         bench_die(&err);
