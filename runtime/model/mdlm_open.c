@@ -31,7 +31,9 @@ static vkdlm_status estimate(mdlm *model, const mdlm_tensors *tensors, uint64_t 
     model->ld = weight_pad(model->config.hidden_dim);
     model->attention.shape = shape_of(&model->config);
     mdlm_capacity capacity = {model->config.length, 1, model->config.length};
-    *bytes += mdlm_workspace_bytes(model, &capacity);
+    /* The staging ring goes before the workspace comes. */
+    uint64_t workspace_bytes = mdlm_workspace_bytes(model, &capacity);
+    *bytes += workspace_bytes > MDLM_STAGING_BYTES ? workspace_bytes : MDLM_STAGING_BYTES;
     return VKDLM_OK;
 }
 

@@ -295,7 +295,7 @@ vkdlm_status mdlm_weights_upload(mdlm *model, const mdlm_tensors *tensors, mdlm_
                                      &model->rotary, err);
     uint64_t bytes_resident = gpu_device_bytes(model->device) - bytes_before;
     if (!status)
-        status = gpu_upload_create(model->device, STAGING_BYTES, &l.upload, err);
+        status = gpu_upload_create(model->device, MDLM_STAGING_BYTES / 2, &l.upload, err);
     uint64_t bytes_staging = gpu_device_bytes(model->device) - bytes_before - bytes_resident;
     if (!status)
         status = send(&l, &model->vectors, vectors.data, vectors.n * sizeof(float), err);

@@ -47,6 +47,9 @@ struct mdlm {
     uint64_t weight_bytes; /* device bytes of all of it */
 };
 
+/* The staging ring of an upload: large enough to hide the latency of a copy, small beside the host's memory. */
+#define MDLM_STAGING_BYTES (16u << 20)
+
 /* Device bytes of the weights of a model with these tensors. */
 vkdlm_status mdlm_weights_estimate(const mdlm_config *config, const mdlm_tensors *tensors, uint64_t *bytes,
                                    vkdlm_error *err);
