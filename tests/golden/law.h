@@ -8,8 +8,8 @@
 #include <vkdlm/session.h>
 #include <vkdlm/tensors.h>
 
-/* The probability that a correct sampler fails one case, over seeds. With the 46 cases of law_cases on two
- * models, one seed in ten thousand would fail somewhere. */
+/* The probability that a correct sampler fails one case, over seeds. With the 23 cases of law_cases on two
+ * models, one seed in twenty thousand would fail somewhere. */
 #define LAW_FALSE_ALARM 1e-6
 
 typedef struct law_case {
