@@ -56,7 +56,7 @@ VKDLM_API const char *vkdlm_schedule_name(vkdlm_schedule schedule);
 typedef struct vkdlm_noise {
     vkdlm_schedule schedule;
     double eps;                   /* in (0, 1); 0: 1e-3 */
-    double sigma_min, sigma_max;  /* sigma_max 0: both take their defaults */
+    double sigma_min, sigma_max; /* each that is 0 takes its default */
 } vkdlm_noise;
 
 /* One evaluation of the network as the callback sees it. Pointers live until the callback returns. */
