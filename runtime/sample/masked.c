@@ -248,8 +248,8 @@ static void report_step(masked_loop *loop, const masked_sample *sample, const ev
         loop->cancelled = true;
 }
 
-/* Hands each active sample its results and lets it decide up to its next event; those that are over leave. When a
- * callback cancels, the samples after it stay where the callbacks last saw them. */
+/* Hands each active sample its results and lets it decide up to its next event; those that are over leave.
+ * When a callback cancels, the samples after it stay where the callbacks last saw them. */
 static vkdlm_status apply_results(masked_loop *loop, vkdlm_error *err)
 {
     const eval_result *results = loop->results;
