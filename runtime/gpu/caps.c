@@ -138,6 +138,8 @@ static void query_properties(const instance *in, VkPhysicalDevice physical, cons
     memcpy(caps->max_workgroups, limits->maxComputeWorkGroupCount, sizeof caps->max_workgroups);
     caps->max_push_bytes = limits->maxPushConstantsSize;
     caps->max_storage_buffers = limits->maxPerStageDescriptorStorageBuffers;
+    caps->texel_buffers = limits->maxTexelBufferElements >= limits->maxStorageBufferRange / 16 &&
+                          limits->minTexelBufferOffsetAlignment <= limits->minStorageBufferOffsetAlignment;
     caps->timestamp_ns = (double)limits->timestampPeriod;
 
     caps->subgroup_size = subgroup.subgroupSize;

@@ -27,6 +27,9 @@ struct gpu_commands {
     uint32_t n_pools, pool_index; /* pool_index: the one in use */
     uint32_t sets_left, descriptors_left;
 
+    VkBufferView *texel_views; /* of this recording */
+    uint32_t n_texel_views, texel_views_room;
+
     touched *touched;
     uint32_t n_touched, touched_room;
     VkPipelineStageFlags stages; /* of the commands since the last barrier */
@@ -113,12 +116,13 @@ static bool next_pool(gpu_commands *c, bool first)
             return false;
         }
         c->descriptor_pools = grown;
-        VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS};
+        VkDescriptorPoolSize sizes[2] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
+                                         {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_DESCRIPTORS}};
         VkDescriptorPoolCreateInfo info = {
             .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
             .maxSets = POOL_SETS,
-            .poolSizeCount = 1,
-            .pPoolSizes = &size,
+            .poolSizeCount = 2,
+            .pPoolSizes = sizes,
         };
         VkResult result = c->device->vk.vkCreateDescriptorPool(c->device->handle, &info, NULL, &grown[index]);
         if (result != VK_SUCCESS) {
@@ -149,11 +153,20 @@ vkdlm_status gpu_commands_create(gpu_device *device, gpu_commands **out, vkdlm_e
     return VKDLM_OK;
 }
 
+static void destroy_texel_views(gpu_commands *c)
+{
+    for (uint32_t i = 0; i < c->n_texel_views; i++)
+        c->device->vk.vkDestroyBufferView(c->device->handle, c->texel_views[i], NULL);
+    c->n_texel_views = 0;
+}
+
 void gpu_commands_destroy(gpu_commands *c)
 {
     if (!c)
         return;
     gpu_device *d = c->device;
+    destroy_texel_views(c);
+    free(c->texel_views);
     for (uint32_t i = 0; i < c->n_pools; i++)
         d->vk.vkDestroyDescriptorPool(d->handle, c->descriptor_pools[i], NULL);
     d->vk.vkDestroyQueryPool(d->handle, c->queries, NULL);
@@ -242,6 +255,7 @@ vkdlm_status gpu_commands_begin(gpu_commands *c, vkdlm_error *err)
     c->n_touched = c->n_dispatches = c->n_barriers = c->n_marks = c->marks_read = 0;
     c->stages = 0;
     c->written = 0;
+    destroy_texel_views(c);
     VkResult result = d->vk.vkResetCommandPool(d->handle, c->pool, 0);
     for (uint32_t i = 0; i < c->n_pools && i <= c->pool_index && result == VK_SUCCESS; i++)
         result = d->vk.vkResetDescriptorPool(d->handle, c->descriptor_pools[i], 0);
@@ -312,6 +326,35 @@ static bool dispatch_is_valid(gpu_commands *c, const gpu_pipeline *p, const gpu_
     return !c->failed;
 }
 
+/* The texels of a view, for this recording; VK_NULL_HANDLE on failure. */
+static VkBufferView make_texel_view(gpu_commands *c, enum spirv_kind kind, const gpu_view *view)
+{
+    if (c->n_texel_views == c->texel_views_room) {
+        uint32_t room = c->texel_views_room ? 2 * c->texel_views_room : 64;
+        VkBufferView *grown = realloc(c->texel_views, room * sizeof *grown);
+        if (!grown) {
+            fail_result(c, VK_ERROR_OUT_OF_HOST_MEMORY, "cannot record more commands");
+            return VK_NULL_HANDLE;
+        }
+        c->texel_views = grown;
+        c->texel_views_room = room;
+    }
+    VkBufferViewCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+        .buffer = view->buffer->handle,
+        .format = kind == SPIRV_TEXELS_FLOAT ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32G32B32A32_UINT,
+        .offset = view->offset_bytes,
+        .range = view->bytes / 16 * 16,
+    };
+    VkBufferView texels = VK_NULL_HANDLE;
+    VkResult result = c->device->vk.vkCreateBufferView(c->device->handle, &info, NULL, &texels);
+    if (result == VK_SUCCESS)
+        c->texel_views[c->n_texel_views++] = texels;
+    else
+        fail_result(c, result, "cannot create a view of a buffer's texels");
+    return texels;
+}
+
 /* A descriptor set with the used bindings written, VK_NULL_HANDLE on failure. */
 static VkDescriptorSet make_set(gpu_commands *c, const gpu_pipeline *p, const gpu_view *views)
 {
@@ -333,19 +376,24 @@ static VkDescriptorSet make_set(gpu_commands *c, const gpu_pipeline *p, const gp
     c->sets_left--;
     c->descriptors_left -= p->n_bindings;
     VkDescriptorBufferInfo buffers[SPIRV_MAX_BINDINGS];
+    VkBufferView texels[SPIRV_MAX_BINDINGS];
     VkWriteDescriptorSet writes[SPIRV_MAX_BINDINGS];
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->info.n_bindings; i++) {
         if (!p->info.bindings[i].used)
             continue;
+        const spirv_binding *binding = &p->info.bindings[i];
+        if (binding->kind != SPIRV_STORAGE && !(texels[n] = make_texel_view(c, binding->kind, &views[i])))
+            return VK_NULL_HANDLE;
         buffers[n] = (VkDescriptorBufferInfo){views[i].buffer->handle, views[i].offset_bytes, views[i].bytes};
         writes[n] = (VkWriteDescriptorSet){
             .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
             .dstSet = set,
             .dstBinding = i,
             .descriptorCount = 1,
-            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorType = binding_type(binding),
             .pBufferInfo = &buffers[n],
+            .pTexelBufferView = &texels[n],
         };
         n++;
     }
@@ -465,7 +513,10 @@ vkdlm_status gpu_submit_wait(gpu_commands *c, vkdlm_error *err)
     if (result != VK_SUCCESS)
         return result_set(err, result, "cannot submit work to the device");
     vkdlm_status status = device_wait(d, c->fence, err);
-    return status ? status : read_marks(c, err);
+    if (status)
+        return status;
+    destroy_texel_views(c);
+    return read_marks(c, err);
 }
 
 uint64_t gpu_mark_ns(const gpu_commands *c, uint32_t interval)

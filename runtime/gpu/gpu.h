@@ -35,6 +35,7 @@ typedef struct gpu_caps {
     uint32_t max_workgroups[3];
     uint32_t max_push_bytes;
     uint32_t max_storage_buffers; /* per stage */
+    bool texel_buffers;           /* whatever can be bound as a storage buffer can be bound as texels */
     uint64_t device_memory_bytes; /* of the largest device-local heap */
 
     uint32_t subgroup_size;                        /* default size */
@@ -110,7 +111,7 @@ typedef struct gpu_buffer {
     void *mapped; /* NULL for GPU_MEMORY_DEVICE */
 } gpu_buffer;
 
-/* Creates a storage buffer (also source and target of copies). size_bytes 0 is rounded up to 16. A buffer may
+/* Creates a storage and texel buffer (also source and target of copies). size_bytes 0 is rounded up to 16. A buffer may
  * be larger than max_storage_range_bytes (it is then bound in slices) but not than max_allocation_bytes.
  * Contents are undefined. OUT_OF_DEVICE_MEMORY says what (`what`: "activations", ...), how much is needed and
  * how much there is. */

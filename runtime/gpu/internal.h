@@ -129,6 +129,12 @@ struct gpu_pipeline {
     VkPipeline handle;
 };
 
+static inline VkDescriptorType binding_type(const spirv_binding *binding)
+{
+    return binding->kind == SPIRV_STORAGE ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
+                                          : VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+}
+
 void pipeline_destroy_all(gpu_device *device);
 
 /* ---- pipeline cache file (cache.c) -------------------------------------------------------------- */

@@ -26,6 +26,7 @@ static const struct {
     {11, offsetof(gpu_caps, int64), "64-bit integers"},
     {22, offsetof(gpu_caps, int16), "16-bit integers"},
     {39, offsetof(gpu_caps, int8), "8-bit integers"},
+    {46, offsetof(gpu_caps, texel_buffers), "large texel buffers"},
     {61, offsetof(gpu_caps, subgroup_basic), "subgroup operations"},
     {62, offsetof(gpu_caps, subgroup_basic), "subgroup votes"},
     {63, offsetof(gpu_caps, subgroup_arithmetic), "subgroup arithmetic"},
@@ -84,7 +85,7 @@ static VkResult create_layouts(gpu_device *d, gpu_pipeline *p)
         if (p->info.bindings[i].used)
             bindings[n++] = (VkDescriptorSetLayoutBinding){
                 .binding = i,
-                .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                .descriptorType = binding_type(&p->info.bindings[i]),
                 .descriptorCount = 1,
                 .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
             };

@@ -17,6 +17,7 @@ enum {
     OP_TYPE_FLOAT = 22,
     OP_TYPE_VECTOR = 23,
     OP_TYPE_MATRIX = 24,
+    OP_TYPE_IMAGE = 25,
     OP_TYPE_ARRAY = 28,
     OP_TYPE_STRUCT = 30,
     OP_TYPE_POINTER = 32,
@@ -43,6 +44,9 @@ enum {
     DECORATION_OFFSET = 35,
 
     BUILTIN_WORKGROUP_SIZE = 25,
+
+    DIM_BUFFER = 5,
+    IMAGE_SAMPLED = 1,
 
     CLASS_UNIFORM_CONSTANT = 0,
     CLASS_UNIFORM = 2,
@@ -107,6 +111,7 @@ static uint32_t result_position(uint32_t code)
     case OP_TYPE_FLOAT:
     case OP_TYPE_VECTOR:
     case OP_TYPE_MATRIX:
+    case OP_TYPE_IMAGE:
     case OP_TYPE_ARRAY:
     case OP_TYPE_STRUCT:
     case OP_TYPE_POINTER:
@@ -236,23 +241,48 @@ static uint32_t type_bytes(const module *m, uint32_t id, uint32_t matrix_stride,
     }
 }
 
+/* The record of a descriptor's binding, NULL (and malformed) when it has no place. */
+static spirv_binding *use_binding(const module *m, const id_info *variable, spirv_info *out)
+{
+    if (variable->set > 0 || variable->binding < 0 || variable->binding >= SPIRV_MAX_BINDINGS) {
+        malformed(m, variable->set > 0 ? "a descriptor is not in set 0" : "a binding is missing or too high");
+        return NULL;
+    }
+    if (variable->binding + 1 > out->n_bindings)
+        out->n_bindings = (uint32_t)variable->binding + 1;
+    out->bindings[variable->binding].used = true;
+    return &out->bindings[variable->binding];
+}
+
+/* A texel buffer that is read without a sampler. */
+static vkdlm_status read_texels(const module *m, const id_info *variable, uint32_t type, spirv_info *out)
+{
+    const uint32_t *image = defined_as(m, type, OP_TYPE_IMAGE, 9);
+    if (!image || image[3] != DIM_BUFFER || image[7] != IMAGE_SAMPLED)
+        return malformed(m, "a descriptor is neither a storage buffer nor a texel buffer");
+    spirv_binding *b = use_binding(m, variable, out);
+    if (!b)
+        return VKDLM_MALFORMED;
+    const uint32_t *integer = defined_as(m, image[2], OP_TYPE_INT, 4);
+    if (integer ? integer[3] != 0 : !defined_as(m, image[2], OP_TYPE_FLOAT, 3))
+        return malformed(m, "a texel buffer is neither of floats nor of unsigned integers");
+    b->kind = integer ? SPIRV_TEXELS_UINT : SPIRV_TEXELS_FLOAT;
+    b->reads = true;
+    return VKDLM_OK;
+}
+
 static vkdlm_status read_binding(const module *m, const id_info *variable, uint32_t type, spirv_info *out)
 {
-    if (variable->set > 0)
-        return malformed(m, "a descriptor is not in set 0");
-    if (variable->binding < 0 || variable->binding >= SPIRV_MAX_BINDINGS)
-        return malformed(m, "a binding is missing or too high");
+    spirv_binding *b = use_binding(m, variable, out);
+    if (!b)
+        return VKDLM_MALFORMED;
     const id_info *block = id_at(m, type);
     if (!block || !block->op || op_code(block->op) != OP_TYPE_STRUCT)
         return malformed(m, "a storage buffer is not a block (arrays of descriptors are not supported)");
     uint32_t n_members = op_length(block->op) - 2;
-    spirv_binding *b = &out->bindings[variable->binding];
-    b->used = true;
     /* Two views of one binding (as float and as vec4, say) add up. */
     b->reads = b->reads || !(variable->non_readable || block->members_non_readable == n_members);
     b->writes = b->writes || !(variable->non_writable || block->members_non_writable == n_members);
-    if (variable->binding + 1 > out->n_bindings)
-        out->n_bindings = (uint32_t)variable->binding + 1;
     return VKDLM_OK;
 }
 
@@ -267,9 +297,10 @@ static vkdlm_status read_variable(const module *m, const uint32_t *op, spirv_inf
     case CLASS_PUSH_CONSTANT:
         out->push_bytes = type_bytes(m, pointer[3], 0, 8);
         return VKDLM_OK;
-    case CLASS_UNIFORM:
     case CLASS_UNIFORM_CONSTANT:
-        return malformed(m, "a descriptor is not a storage buffer");
+        return read_texels(m, id_at(m, op[2]), pointer[3], out);
+    case CLASS_UNIFORM:
+        return malformed(m, "a descriptor is neither a storage buffer nor a texel buffer");
     default:
         return VKDLM_OK;
     }

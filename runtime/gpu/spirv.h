@@ -7,8 +7,16 @@
 #define SPIRV_MAX_BINDINGS     12
 #define SPIRV_MAX_CAPABILITIES 32
 
+/* How a binding sees its buffer. */
+enum spirv_kind {
+    SPIRV_STORAGE,      /* a storage buffer */
+    SPIRV_TEXELS_FLOAT, /* textureBuffer: texels of four floats */
+    SPIRV_TEXELS_UINT,  /* utextureBuffer: texels of four unsigned integers */
+};
+
 typedef struct spirv_binding {
-    bool used;          /* the shader has this binding of set 0 */
+    bool used; /* the shader has this binding of set 0 */
+    enum spirv_kind kind;
     bool reads, writes; /* false where it is declared writeonly (readonly) */
 } spirv_binding;
 
@@ -23,7 +31,8 @@ typedef struct spirv_info {
 
 /* Reads the interface. n_spec specialisation values (constant id = index) replace the module's defaults where
  * the workgroup size depends on them. MALFORMED names the kernel and what is wrong with it: a module that is
- * truncated, has a descriptor that is not a storage buffer of set 0, or a workgroup size that is computed. */
+ * truncated, has a descriptor that is not a storage or texel buffer of set 0, or a workgroup size that
+ * is computed. */
 vkdlm_status spirv_reflect(const char *name, const uint32_t *words, size_t n_words, const uint32_t *spec,
                            uint32_t n_spec, spirv_info *out, vkdlm_error *err);
 

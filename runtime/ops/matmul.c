@@ -5,20 +5,14 @@
 #include "shaders/params.h"
 
 /* ROWS x STEP / 4 loads of X an iteration are spread over the lanes; with few rows a longer step keeps them
- * busy. 32 rows x 4 columns a lane are 128 accumulators: with more, the unrolled code no longer fits the
- * instruction cache. */
+ * busy. */
 const matmul_shape matmul_shapes[MATMUL_N_SHAPES] = {
-    {"subgroup wide 1", MATMUL_SUBGROUP_WIDE, 1, 0, 32},
-    {"subgroup wide 4", MATMUL_SUBGROUP_WIDE, 4, 0, 8},
-    {"subgroup wide 8", MATMUL_SUBGROUP_WIDE, 8, 0, 8},
-    {"subgroup wide 32", MATMUL_SUBGROUP_WIDE, 32, 0, 8},
-    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 32},
-    {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 8},
-    {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 8},
-    {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 8},
-    {"plain 1", MATMUL_PLAIN_1, 4, 32, 0},
-    {"plain 4", MATMUL_PLAIN_4, 16, 32, 0},
-    {"shared 64", MATMUL_SHARED, 64, 64, 0},
+    {"texels 1", MATMUL_TEXELS, 1, 0, 8, 32},     {"texels 4", MATMUL_TEXELS, 4, 0, 8, 8},
+    {"texels 8", MATMUL_TEXELS, 8, 0, 8, 8},      {"texels 16", MATMUL_TEXELS, 16, 0, 8, 8},
+    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 4, 32}, {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 4, 8},
+    {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 4, 8},  {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 4, 8},
+    {"plain 1", MATMUL_PLAIN_1, 4, 32, 0, 0},     {"plain 4", MATMUL_PLAIN_4, 16, 32, 0, 0},
+    {"shared 64", MATMUL_SHARED, 64, 64, 0, 0},
 };
 
 /* What each device prefers, and up to how many rows a shape is taken. */
@@ -27,10 +21,10 @@ struct preference {
     uint32_t rows, most_rows;
 };
 static const struct preference prefer_cpu[] = {
-    {MATMUL_SUBGROUP_WIDE, 1, 1},  {MATMUL_SUBGROUP_WIDE, 4, 4},
-    {MATMUL_SUBGROUP_WIDE, 8, 16}, {MATMUL_SUBGROUP_WIDE, 32, UINT32_MAX},
-    {MATMUL_SUBGROUP, 1, 1},       {MATMUL_SUBGROUP, 4, 4},
-    {MATMUL_SUBGROUP, 8, 16},      {MATMUL_SUBGROUP, 32, UINT32_MAX},
+    {MATMUL_TEXELS, 1, 1},   {MATMUL_TEXELS, 4, 4},
+    {MATMUL_TEXELS, 8, 8},   {MATMUL_TEXELS, 16, UINT32_MAX},
+    {MATMUL_SUBGROUP, 1, 1}, {MATMUL_SUBGROUP, 4, 4},
+    {MATMUL_SUBGROUP, 8, 8}, {MATMUL_SUBGROUP, 32, UINT32_MAX},
 };
 static const struct preference prefer_narrow[] = {
     {MATMUL_PLAIN_1, 4, 3},
@@ -55,10 +49,10 @@ static const matmul_shape *first_usable(const gpu_caps *caps, const struct prefe
 bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
 {
     switch (shape->family) {
-    case MATMUL_SUBGROUP_WIDE:
+    case MATMUL_TEXELS:
     case MATMUL_SUBGROUP:
         return caps->subgroup_shuffle && caps->subgroup_size >= 4 && caps->subgroup_size <= 64 &&
-               (caps->int64 || shape->family == MATMUL_SUBGROUP);
+               (caps->texel_buffers || shape->family == MATMUL_SUBGROUP);
     case MATMUL_SHARED:
         return caps->max_shared_bytes >= 16384 && caps->max_invocations >= 128;
     default:
@@ -86,7 +80,7 @@ uint32_t matmul_type_index(vkdlm_dtype dtype)
 gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape)
 {
     gpu_spec spec = {.n = 10};
-    bool subgroup = shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_SUBGROUP_WIDE;
+    bool subgroup = shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_TEXELS;
     spec.value[0] = caps->subgroup_size;
     spec.value[1] = shape->rows;
     spec.value[2] = shape->step;
@@ -101,7 +95,7 @@ gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape)
 void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_t n_rows, uint32_t n_columns,
                         uint32_t *x, uint32_t *y)
 {
-    uint32_t columns = shape->columns ? shape->columns : 4 * caps->subgroup_size;
+    uint32_t columns = shape->columns ? shape->columns : shape->lane_columns * caps->subgroup_size;
     *x = (n_columns + columns - 1) / columns;
     *y = (n_rows + shape->rows - 1) / shape->rows;
 }
@@ -116,7 +110,7 @@ static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][3] = {
                 GPU_KERNEL_MATMUL_##family##_BF16_RESIDUAL                                        \
         }                                                                                         \
     }
-    [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_SUBGROUP_WIDE] = KERNELS(SUBGROUP_WIDE),
+    [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_TEXELS] = KERNELS(TEXELS),
     [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
     [MATMUL_SHARED] = KERNELS(SHARED),
 #undef KERNELS

@@ -34,13 +34,16 @@ typedef struct matmul_args {
  * nothing but its inputs. A failure is remembered by the commands. */
 void ops_matmul(gpu_device *device, gpu_commands *commands, const matmul_args *args);
 
-/* Ways to spread a product over invocations (shaders/lib/matmul_core.glsl). All give the same bits on one
- * driver. SUBGROUP  few rows on any device, and any rows on CPU drivers, where shared memory and barriers are
- * dear PLAIN     CPU drivers with subgroups of less than 8, devices without subgroup shuffles and little
- * shared memory SHARED    many rows on GPUs */
+/* Ways to spread a product over invocations (shaders/lib/matmul_core.glsl); all give the same bits on one
+ * driver:
+ * - TEXELS: any rows on CPU drivers, where shared memory, barriers and storage-buffer loads are dear;
+ * - SUBGROUP: few rows on GPUs; CPU drivers whose texel buffers are small;
+ * - PLAIN: CPU drivers with subgroups of less than 8, devices without subgroup shuffles and little shared
+ * memory;
+ * - SHARED: many rows on GPUs. */
 enum matmul_family {
     MATMUL_SUBGROUP,
-    MATMUL_SUBGROUP_WIDE,
+    MATMUL_TEXELS,
     MATMUL_PLAIN_1,
     MATMUL_PLAIN_4,
     MATMUL_SHARED,
@@ -51,8 +54,9 @@ typedef struct matmul_shape {
     const char *name;
     enum matmul_family family;
     uint32_t rows;    /* of X a workgroup holds */
-    uint32_t columns; /* of Y a workgroup holds; 0: 4 for each lane of a subgroup */
-    uint32_t step;    /* values of k an iteration (SUBGROUP) */
+    uint32_t columns; /* of Y a workgroup holds; 0: lane_columns for each lane of a subgroup */
+    uint32_t lane_columns;
+    uint32_t step; /* values of k an iteration (SUBGROUP, TEXELS) */
 } matmul_shape;
 
 #define MATMUL_N_SHAPES 11

@@ -22,9 +22,11 @@ bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
         return false;
     switch (shape->family) {
     case MATMUL_SUBGROUP:
-    case MATMUL_SUBGROUP_WIDE:
+    case MATMUL_TEXELS:
         /* A workgroup holds whole panels, and their logits in shared memory. */
-        return caps->subgroup_size >= 8 && shape->rows * caps->subgroup_size * 16 <= caps->max_shared_bytes;
+        return caps->subgroup_size >= 8 &&
+               shape->rows * shape->lane_columns * caps->subgroup_size * sizeof(float) <=
+                   caps->max_shared_bytes;
     case MATMUL_SHARED:
         return caps->max_shared_bytes >= 32768;
     default:
@@ -38,7 +40,7 @@ static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][3] = {
         GPU_KERNEL_OUTPUT_##family##_F32, GPU_KERNEL_OUTPUT_##family##_F16, \
             GPU_KERNEL_OUTPUT_##family##_BF16                               \
     }
-    [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_SUBGROUP_WIDE] = KERNELS(SUBGROUP_WIDE),
+    [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_TEXELS] = KERNELS(TEXELS),
     [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
     [MATMUL_SHARED] = KERNELS(SHARED),
 #undef KERNELS

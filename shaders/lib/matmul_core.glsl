@@ -7,9 +7,11 @@
 // Row bounds are not checked: rows up to the next multiple of 64 exist in X and Y. Columns are whole panels of 32;
 // an invocation that lies past them computes something and held_valid() is false.
 //
-// Defines: WEIGHT_*, WIDE (weight.glsl) and one of
+// Defines: WEIGHT_*, TEXELS (weight.glsl) and one of
 //   VARIANT_SUBGROUP  no shared memory: the lanes of one subgroup (= workgroup) share the rows of X through
-//                     subgroupShuffle; LANES x 4 columns, ROWS rows. For CPU drivers, and for few rows anywhere.
+//                     subgroupShuffle; LANES x 4 (with TEXELS 8) columns, ROWS rows. With TEXELS for CPU drivers, for
+//                     which it reaches 65 to 70 % of the multiply-add limit (38 % from storage buffers); without for
+//                     few rows on GPUs.
 //   VARIANT_PLAIN     no subgroup operations, no shared memory: PLAIN_ROWS x 8 columns an invocation.
 //   VARIANT_SHARED    64 x 64 tile in shared memory, 128 invocations with 4 x 8 each. For GPUs.
 // The including shader defines before it: uint matmul_depth() = K and matmul_ldx(), matmul_columns() = columns bound.

@@ -39,8 +39,8 @@ void matmul_accumulate()
             a[r] = x[at + r * ldx];
         at++;
         [[unroll]] for (uint i = 0; i < 4; i++) {
-            vec4 b0 = weight_unit(w);
-            vec4 b1 = weight_unit(w + 1);
+            vec4 b0, b1;
+            weight_pair(w, b0, b1);
             w += 8;
             [[unroll]] for (uint r = 0; r < PLAIN_ROWS; r++) {
                 acc[r][0] = fma(vec4(a[r][i]), b0, acc[r][0]);

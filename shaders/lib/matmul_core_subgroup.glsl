@@ -1,34 +1,30 @@
-// One subgroup: lane l holds unit (block LANES + l) of ROWS rows. STEP values of k an iteration: the ROWS x STEP block
-// of X is ROWS STEP / 4 vec4 loads, load t = row t % ROWS, k group t / ROWS, spread over the lanes; each value is then
-// broadcast from its lane. 65,535 iterations would be the limit of one driver; K / STEP is far below.
+// One subgroup: lane l holds units (block LANES + l) UNITS + 0 .. UNITS-1 of ROWS rows. STEP values of k an iteration:
+// the ROWS x STEP block of X is ROWS STEP / 4 vec4 loads, load t = row t % ROWS, k group t / ROWS, spread over the
+// lanes; each value is then broadcast from its lane. On CPU drivers the accumulators live in memory: two values of k
+// are taken for each load and store of one. 16 rows of 8 columns are 128 accumulators; with more, the unrolled code no
+// longer fits the instruction cache. 65,535 iterations would be the limit of one driver; K / STEP is far below.
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8; // the subgroup size, exactly
-layout(constant_id = 1) const uint ROWS = 32;
+layout(constant_id = 1) const uint ROWS = 16;
 layout(constant_id = 2) const uint STEP = 8;
 
-#define HELD_ROWS ROWS
-#define HELD_UNITS 1
-#define WORKGROUP_ROWS ROWS
-#define WORKGROUP_UNITS LANES
-
-#ifdef WIDE
-layout(binding = 0) readonly buffer Input { u64vec2 x[]; };
+#ifdef TEXELS
+#define UNITS 2
+layout(binding = 0) uniform textureBuffer x;
+#define LOAD_X(i) texelFetch(x, int(i))
 #else
+#define UNITS 1
 layout(binding = 0) readonly buffer Input { vec4 x[]; };
+#define LOAD_X(i) x[i]
 #endif
 
-vec4 load_x(uint i)
-{
-#ifdef WIDE
-    u64vec2 w = x[i];
-    return uintBitsToFloat(uvec4(unpackUint2x32(w.x), unpackUint2x32(w.y)));
-#else
-    return x[i];
-#endif
-}
+#define HELD_ROWS ROWS
+#define HELD_UNITS UNITS
+#define WORKGROUP_ROWS ROWS
+#define WORKGROUP_UNITS (LANES * UNITS)
 
 vec4 acc[HELD_ROWS][HELD_UNITS];
 
@@ -39,7 +35,7 @@ uint held_row(uint r)
 
 uint held_unit(uint v)
 {
-    return gl_WorkGroupID.x * LANES + gl_SubgroupInvocationID;
+    return (gl_WorkGroupID.x * LANES + gl_SubgroupInvocationID) * UNITS + v;
 }
 
 bool held_valid(uint v)
@@ -52,7 +48,7 @@ void matmul_accumulate()
     const uint N_LOADS = ROWS * STEP / 4;
     const uint N_MINE = (N_LOADS + LANES - 1) / LANES;
     uint lane = gl_SubgroupInvocationID;
-    uint unit = min(held_unit(0), matmul_columns() / 4 - 1);
+    uint unit = min(held_unit(0), matmul_columns() / 4 - UNITS);
     uint w = (unit >> 3) * matmul_depth() * 8 + (unit & 7);
     uint at[N_MINE];
     [[unroll]] for (uint j = 0; j < N_MINE; j++) {
@@ -60,20 +56,31 @@ void matmul_accumulate()
         at[j] = held_row(t % ROWS) * (matmul_ldx() >> 2) + t / ROWS;
     }
     [[unroll]] for (uint r = 0; r < ROWS; r++)
-        acc[r][0] = vec4(0);
+        [[unroll]] for (uint v = 0; v < UNITS; v++)
+            acc[r][v] = vec4(0);
     for (uint k = matmul_depth(); k > 0; k -= STEP) {
         vec4 mine[N_MINE];
         [[unroll]] for (uint j = 0; j < N_MINE; j++) {
-            mine[j] = load_x(at[j]);
+            mine[j] = LOAD_X(at[j]);
             at[j] += STEP / 4;
         }
-        [[unroll]] for (uint i = 0; i < STEP; i++) {
-            vec4 b = weight_unit(w);
-            w += 8;
+        [[unroll]] for (uint i = 0; i < STEP; i += 2) {
+            vec4 b[2][UNITS];
+            [[unroll]] for (uint g = 0; g < 2; g++) {
+#if UNITS == 2
+                weight_pair(w, b[g][0], b[g][1]);
+#else
+                b[g][0] = weight_unit(w);
+#endif
+                w += 8;
+            }
             [[unroll]] for (uint r = 0; r < ROWS; r++) {
                 uint t = (i / 4) * ROWS + r;
-                float a = subgroupShuffle(mine[t / LANES][i & 3], t % LANES);
-                acc[r][0] = fma(vec4(a), b, acc[r][0]);
+                [[unroll]] for (uint g = 0; g < 2; g++) {
+                    float a = subgroupShuffle(mine[t / LANES][(i + g) & 3], t % LANES);
+                    [[unroll]] for (uint v = 0; v < UNITS; v++)
+                        acc[r][v] = fma(vec4(a), b[g][v], acc[r][v]);
+                }
             }
         }
     }

@@ -47,6 +47,20 @@ static void test_size_from_constants(void **state)
     assert_int_equal(info.push_bytes, sizeof(struct norm_params));
 }
 
+/* Texel buffers, with what a texel is made of, beside storage buffers. */
+static void test_texels(void **state)
+{
+    (void)state;
+    spirv_info info;
+    reflect(GPU_KERNEL_MATMUL_TEXELS_F32, NULL, 0, &info);
+    assert_int_equal(info.bindings[1].kind, SPIRV_TEXELS_FLOAT);
+    reflect(GPU_KERNEL_MATMUL_TEXELS_F16, NULL, 0, &info);
+    assert_int_equal(info.bindings[0].kind, SPIRV_TEXELS_FLOAT);
+    assert_int_equal(info.bindings[1].kind, SPIRV_TEXELS_UINT);
+    assert_true(info.bindings[1].reads && !info.bindings[1].writes);
+    assert_int_equal(info.bindings[2].kind, SPIRV_STORAGE);
+}
+
 /* Every kernel of the build can be read, has a size, and uses no binding past the table. */
 static void test_all_kernels(void **state)
 {
@@ -130,9 +144,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),       cmocka_unit_test(test_size_from_constants),
-        cmocka_unit_test(test_all_kernels), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_embed),     cmocka_unit_test(test_size_from_constants),
+        cmocka_unit_test(test_texels),    cmocka_unit_test(test_all_kernels),
+        cmocka_unit_test(test_truncated), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
