@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "gpu/internal.h"
 
 /* The longest a submission may take. A denoising step of a large model on a CPU driver takes minutes. */
@@ -155,7 +156,8 @@ uint64_t gpu_device_available_bytes(const gpu_device *d)
             free_bytes > most)
             most = free_bytes;
     }
-    return d->options.limit_memory_bytes && available < most ? available : most;
+    /* Some CPU drivers count only what has been written to: what was promised counts as well. */
+    return u64_min(available, most);
 }
 
 uint32_t gpu_device_pipelines(const gpu_device *d)

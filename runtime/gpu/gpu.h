@@ -88,8 +88,8 @@ const gpu_caps *gpu_device_caps(const gpu_device *device);
 uint64_t gpu_device_bytes(const gpu_device *device);
 uint64_t gpu_device_peak_bytes(const gpu_device *device);
 
-/* Bytes that can still be allocated: the budget where the driver reports one, else the heap's size (a CPU
- * device's is halved: it shares the host's memory) less what this device object already holds. */
+/* Bytes that can still be allocated: the heap's size (a CPU device's is halved: it shares the host's memory)
+ * less what this device object already holds, and no more than the budget where the driver reports one. */
 uint64_t gpu_device_available_bytes(const gpu_device *device);
 
 /* Device pipelines created so far, and how many bytes of a cache file were accepted (0: cold). */
@@ -111,10 +111,10 @@ typedef struct gpu_buffer {
     void *mapped; /* NULL for GPU_MEMORY_DEVICE */
 } gpu_buffer;
 
-/* Creates a storage and texel buffer (also source and target of copies). size_bytes 0 is rounded up to 16. A buffer may
- * be larger than max_storage_range_bytes (it is then bound in slices) but not than max_allocation_bytes.
- * Contents are undefined. OUT_OF_DEVICE_MEMORY says what (`what`: "activations", ...), how much is needed and
- * how much there is. */
+/* Creates a storage and texel buffer (also source and target of copies). size_bytes 0 is rounded up to 16. A
+ * buffer may be larger than max_storage_range_bytes (it is then bound in slices) but not than
+ * max_allocation_bytes. Contents are undefined. OUT_OF_DEVICE_MEMORY says what (`what`: "activations", ...),
+ * how much is needed and how much there is. */
 vkdlm_status gpu_buffer_create(gpu_device *device, enum gpu_memory memory, uint64_t size_bytes,
                                const char *what, gpu_buffer *out, vkdlm_error *err);
 
