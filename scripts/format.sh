@@ -16,5 +16,5 @@ case ${1:-} in
 esac
 
 # The fixture of the layering test breaks rules on purpose.
-find examples include runtime shaders tests -path tests/structure/fixture -prune -o -name '*.[ch]' -print0 |
+find benchmarks examples include runtime shaders tests -path tests/structure/fixture -prune -o -name '*.[ch]' -print0 |
     xargs -0 clang-format "${mode[@]}"

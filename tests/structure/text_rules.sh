@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$1"
 
 places=()
-for place in CMakeLists.txt CMakePresets.json README.md .ci cmake docs examples include models runtime scripts shaders tests; do
+for place in CMakeLists.txt CMakePresets.json README.md .ci benchmarks cmake docs examples include models runtime scripts shaders tests; do
     [[ -e $place ]] && places+=("$place")
 done
 
