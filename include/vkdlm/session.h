@@ -109,7 +109,7 @@ typedef struct vkdlm_generate_options {
     const vkdlm_canvas *canvases; /* [n_canvases]; 0: one canvas of the model's length, all masked */
     uint32_t n_canvases;
     uint64_t num_samples; /* independent samples of each canvas; 0: 1 */
-    uint32_t batch;       /* samples that run together; 0: chosen from the device's memory */
+    uint32_t batch;       /* samples that run together; 0: chosen for the device */
     vkdlm_sampler sampler;
     uint32_t steps; /* 0: 64 */
     vkdlm_noise noise;
@@ -156,7 +156,7 @@ typedef struct vkdlm_score_options {
     uint32_t steps;  /* T of the discrete bound; 0: 64 */
     uint32_t draws;  /* Monte-Carlo draws a window; 0: 16 */
     uint32_t window; /* tokens a window, 1 .. the model's length; 0: the model's length */
-    uint32_t batch;  /* windows that run together; 0: chosen from memory */
+    uint32_t batch;  /* windows that run together; 0: chosen for the device */
     vkdlm_noise noise;
     uint64_t seed;
     /* Called as draws finish; false cancels: what is finished is reported (CANCELLED). May be NULL. */

@@ -69,7 +69,7 @@ static const option_spec sampling_specs[] = {
     {"num-samples", 0, OPTION_COUNT, AT(num_samples), "N", "independent samples of each prompt", "samples",
      "1", .least = 1, .most = 1000000000},
     {"batch", 0, OPTION_COUNT, AT(batch), "B", "samples that run together", "samples",
-     .initially = "chosen from the device's memory", .least = 1, .most = 65536},
+     .initially = "chosen for the device, within its memory", .least = 1, .most = 65536},
 };
 
 static const option_spec output_specs[] = {

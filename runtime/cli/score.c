@@ -39,7 +39,7 @@ static const option_spec score_specs[] = {
     {"window", 0, OPTION_COUNT, AT(window), "N", "tokens scored together; windows do not overlap", "tokens",
      .initially = "the model's length, which is also the most", .least = 1, .most = UINT32_MAX},
     {"batch", 0, OPTION_COUNT, AT(batch), "B", "windows that run together", "windows",
-     .initially = "chosen from the device's memory", .least = 1, .most = 65536},
+     .initially = "chosen for the device, within its memory", .least = 1, .most = 65536},
     NOISE_OPTIONS(AT(noise)),
     {"seed", 0, OPTION_COUNT, AT(seed), "N", "of the random numbers", .initial = "0", .most = INT64_MAX},
 };

@@ -64,6 +64,10 @@ typedef struct denoiser {
     eval_counters counters;
     /* How many canvases of this length one evaluation takes at most (>= 1), from the device's memory. */
     uint32_t (*max_sequences)(void *self, uint32_t length);
+    /* Token positions of one evaluation beyond which a larger batch gains nothing on this device but delays
+     * what a caller sees (progress, the answer to a cancellation, the first sample); 0: none. A batch that is
+     * chosen for the caller stays within, if that allows one canvas. */
+    uint32_t auto_rows;
     /* Allocates what evaluations of up to n_sequences canvases of `length` tokens and as many output rows as
      * they have tokens need, so that evaluate allocates nothing. OUT_OF_DEVICE_MEMORY says how much is
      * needed. NULL: nothing to do. */
@@ -73,6 +77,15 @@ typedef struct denoiser {
     vkdlm_status (*evaluate)(struct denoiser *self, const eval_request *request, eval_result *results,
                              vkdlm_error *err);
 } denoiser;
+
+/* The batch of canvases of `length` tokens when the caller leaves the choice. */
+static inline uint32_t denoiser_auto_batch(const denoiser *network, uint32_t length, uint32_t most)
+{
+    uint32_t fits = network->auto_rows / length;
+    if (!network->auto_rows || fits >= most)
+        return most;
+    return fits ? fits : 1;
+}
 
 static inline vkdlm_status denoiser_reserve(const denoiser *network, uint32_t n_sequences, uint32_t length,
                                             vkdlm_error *err)

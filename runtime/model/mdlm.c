@@ -287,15 +287,20 @@ static vkdlm_status reserve(void *self, uint32_t n_sequences, uint32_t length, v
     return mdlm_workspace_reserve(self, &capacity, err);
 }
 
+/* Rows that keep a device busy: 1,024 are many for the threads of a CPU, 16,384 for the largest GPU. */
+enum { AUTO_ROWS_CPU = 1024, AUTO_ROWS_GPU = 16384 };
+
 denoiser mdlm_denoiser(mdlm_workspace *ws)
 {
     const mdlm_config *config = &ws->model->config;
+    bool cpu = gpu_device_caps(ws->model->device)->type == GPU_TYPE_CPU;
     return (denoiser){.self = ws,
                       .vocab_size = config->vocab_size,
                       .mask_id = (int32_t)config->vocab_size - 1,
                       .max_length = config->length,
                       .time_conditioning = config->time_conditioning,
                       .max_sequences = max_sequences,
+                      .auto_rows = cpu ? AUTO_ROWS_CPU : AUTO_ROWS_GPU,
                       .reserve = reserve,
                       .evaluate = evaluate};
 }

@@ -158,7 +158,8 @@ static vkdlm_status resolve_options(scorer *s, vkdlm_error *err)
         return error_set(err, VKDLM_INVALID_ARGUMENT,
                          "--batch: expected at most %u windows of %u tokens on this device, found %u", most,
                          s->window, options->batch);
-    s->batch = options->batch ? options->batch : u32_min(most, AUTO_BATCH);
+    s->batch = options->batch ? options->batch
+                              : denoiser_auto_batch(s->network, s->window, u32_min(most, AUTO_BATCH));
     s->batch = (uint32_t)u64_min(s->batch, s->n_windows * s->draws);
     return VKDLM_OK;
 }

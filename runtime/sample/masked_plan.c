@@ -181,7 +181,9 @@ static vkdlm_status plan_batch(masked_plan *plan, const denoiser *network,
         return error_set(err, VKDLM_INVALID_ARGUMENT,
                          "--batch: expected at most %u canvases of %u tokens on this device, found %u", most,
                          plan->max_window, options->batch);
-    uint32_t batch = options->batch ? options->batch : u32_min(most, AUTO_BATCH);
+    uint32_t batch = options->batch
+                         ? options->batch
+                         : denoiser_auto_batch(network, plan->max_window, u32_min(most, AUTO_BATCH));
     plan->batch = (uint32_t)u64_min(batch, plan->n_samples);
     return VKDLM_OK;
 }

@@ -42,14 +42,16 @@ const Statistics NOTHING = Statistics(LOWEST, 0.0, 0.0, LOWEST, 0xFFFFFFFFu, LOW
 output_result finish(Statistics s, int excluded)
 {
     output_result r;
-    // No score was comparable (NaN logits): still a token that exists.
-    r.token = s.token == 0xFFFFFFFFu ? (excluded == 0 ? 1 : 0) : int(s.token);
+    // No score was comparable (NaN logits): still a token that exists, but no probability. Said outright, because not
+    // every driver's exp and log hand a NaN on.
+    bool none = s.token == 0xFFFFFFFFu;
+    r.token = none ? (excluded == 0 ? 1 : 0) : int(s.token);
     r.target_logit = s.target;
     r.max = s.max;
     float log_sum = log(s.sum);
     r.log_sum_exp = s.max + log_sum;
     r.entropy = max(log_sum - s.lean / s.sum, 0.0);
-    r.log_prob = s.x - r.log_sum_exp;
+    r.log_prob = none ? uintBitsToFloat(0x7FC00000u) : s.x - r.log_sum_exp;
     return r;
 }
 

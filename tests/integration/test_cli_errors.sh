@@ -127,6 +127,16 @@ VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent refuses 1 "." generat
 VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent refuses 1 "." forward -m "$notc" "$work/good.safetensors" -o "$work/x"
 [[ ! -e $work/x ]] || fail "an output file without a device"
 
+# A device that is too small for the model, which is refused before anything is uploaded.
+mkdir "$work/huge"
+if "$TOOL" huge "$work/huge/model.safetensors" "$work/huge/config.json" 2> "$err"; then
+    ok info -m "$work/huge"
+    refuses 1 "MiB of free memory on device" generate -m "$work/huge"
+    refuses 1 "MiB of free memory on device" forward -m "$work/huge" "$work/good.safetensors" -o "$result.2"
+    [[ ! -e $result.2 ]] || fail "an output file on a device that is too small"
+fi
+rm -rf "$work/huge"
+
 # ---- a damaged cache is ignored and written again -------------------------------------------------------------------
 ok generate -m "$notc" -n 8 --steps 2 --json
 head -n 1 "$out" | "$TOOL" json ids > "$work/expected"

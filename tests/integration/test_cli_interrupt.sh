@@ -31,8 +31,8 @@ interrupt TERM 143 generate -m "$GOLDEN/mdlm/notc" --steps 16 --batch 2 --num-sa
 one_line "interrupted when [0-9]+ of $many" "SIGTERM"
 
 # A text that takes long to score.
-seq 1 200000 > "$work/text"
+seq 1 20000 > "$work/text"
 code=0
-timeout --preserve-status -s INT 4 "$VKDLM" score "$work/text" --draws 1000 > "$out" 2> "$err" || code=$?
+timeout --preserve-status -s INT 4 "$VKDLM" score "$work/text" --draws 1000 --window 32 --batch 2 > "$out" 2> "$err" || code=$?
 expect "$code" 130 "score"
 matches "$err" '^vkdlm: interrupted' "score"

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 #include <vkdlm/vkdlm.h>
@@ -149,6 +150,67 @@ static int copy_model(char **argv)
     return 0;
 }
 
+/* huge OUT CONFIG: weights for a configuration of one block that no device can hold, in a sparse file. */
+static int write_huge(char **argv)
+{
+    enum { V = 16000000, D = 1024, C = 16 };
+    static const struct {
+        const char *name;
+        uint64_t shape[2]; /* second 0: a vector */
+    } tensors[] = {
+        {"vocab_embed.embedding", {V, D}},
+        {"sigma_map.mlp.0.weight", {C, 256}},
+        {"sigma_map.mlp.0.bias", {C, 0}},
+        {"sigma_map.mlp.2.weight", {C, C}},
+        {"sigma_map.mlp.2.bias", {C, 0}},
+        {"blocks.0.norm1.weight", {D, 0}},
+        {"blocks.0.norm2.weight", {D, 0}},
+        {"blocks.0.attn_qkv.weight", {3 * D, D}},
+        {"blocks.0.attn_out.weight", {D, D}},
+        {"blocks.0.mlp.0.weight", {4 * D, D}},
+        {"blocks.0.mlp.0.bias", {4 * D, 0}},
+        {"blocks.0.mlp.2.weight", {D, 4 * D}},
+        {"blocks.0.mlp.2.bias", {D, 0}},
+        {"blocks.0.adaLN_modulation.weight", {6 * D, C}},
+        {"blocks.0.adaLN_modulation.bias", {6 * D, 0}},
+        {"output_layer.norm_final.weight", {D, 0}},
+        {"output_layer.adaLN_modulation.weight", {2 * D, C}},
+        {"output_layer.adaLN_modulation.bias", {2 * D, 0}},
+        {"output_layer.linear.weight", {V, D}},
+        {"output_layer.linear.bias", {V, 0}},
+    };
+    char header[8192] = "{";
+    uint64_t offset = 0;
+    size_t used = 1;
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        uint64_t rows = tensors[i].shape[0], columns = tensors[i].shape[1];
+        char shape[64];
+        snprintf(shape, sizeof shape, columns ? "%" PRIu64 ",%" PRIu64 : "%" PRIu64, rows, columns);
+        uint64_t end = offset + 4 * rows * (columns ? columns : 1);
+        used += (size_t)snprintf(
+            header + used, sizeof header - used,
+            "%s\"backbone.%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+            i ? "," : "", tensors[i].name, shape, offset, end);
+        offset = end;
+    }
+    header[used++] = '}';
+    while (used % 8)
+        header[used++] = ' ';
+    uint64_t length = used;
+    FILE *out = fopen(argv[0], "wb"), *config = fopen(argv[1], "w");
+    bool written = out && config && fwrite(&length, 8, 1, out) == 1 && fwrite(header, used, 1, out) == 1 &&
+                   !fflush(out) && !ftruncate(fileno(out), (off_t)(8 + length + offset)) &&
+                   fprintf(config,
+                           "{\"model_type\":\"mdlm\",\"vocab_size\":%d,\"model_length\":8,\"hidden_dim\":%d,"
+                           "\"cond_dim\":%d,\"n_blocks\":1,\"n_heads\":16,\"time_conditioning\":false}",
+                           V, D, C) > 0;
+    if (out)
+        fclose(out);
+    if (config)
+        fclose(config);
+    return written ? 0 : fail("cannot write", argv[0]);
+}
+
 static double element(const vkdlm_tensor *t, uint64_t i)
 {
     double wide = NAN;
@@ -288,7 +350,10 @@ int main(int argc, char **argv)
         return write_tokens(argc - 2, argv + 2);
     if (argc == 6 && !strcmp(argv[1], "model"))
         return copy_model(argv + 2);
+    if (argc == 4 && !strcmp(argv[1], "huge"))
+        return write_huge(argv + 2);
     if (argc >= 7 && !strcmp(argv[1], "compare"))
         return compare(argc - 2, argv + 2);
-    return fail("usage", "json PATH | screen COLUMNS | tokens ... | model ... | compare ...");
+    return fail("usage",
+                "json PATH | screen COLUMNS | tokens ... | model ... | huge OUT CONFIG | compare ...");
 }
