@@ -25,7 +25,7 @@ void bench_run(bench_item *items, uint32_t n_items, uint32_t n_rounds);
 void bench_free(bench_item *items, uint32_t n_items);
 
 /* Prints the message and exits. */
-void bench_die(const vkdlm_error *err);
+_Noreturn void bench_die(const vkdlm_error *err);
 
 /* Seconds since some fixed moment. */
 double bench_clock(void);
