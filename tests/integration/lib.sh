@@ -91,3 +91,9 @@ n_lines()
 {
     wc -l < "$1"
 }
+
+# ids FILE: the ids of the samples, a line each.
+ids()
+{
+    grep -v '^{"summary"' "$1" | "$TOOL" json ids
+}
