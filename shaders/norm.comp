@@ -16,10 +16,20 @@ layout(constant_id = 1) const uint LANES = 1;
 layout(constant_id = 2) const bool HAS_SOURCE = false;
 layout(constant_id = 3) const bool HAS_SEQUENCE = false;
 
+// TEXELS: what is read four floats at a time is bound as texels, which Mesa's CPU driver loads at once; it takes a
+// storage buffer apart and checks each component's bounds.
+#ifdef TEXELS
+layout(binding = 0) uniform textureBuffer x;
+layout(binding = 2) uniform textureBuffer weight;
+layout(binding = 3) uniform textureBuffer modulation;
+#define LOAD(from, i) texelFetch(from, int(i))
+#else
 layout(binding = 0) readonly buffer X { vec4 x[]; };
-layout(binding = 1) writeonly buffer Y { vec4 y[]; };
 layout(binding = 2) readonly buffer Weight { vec4 weight[]; };
 layout(binding = 3) readonly buffer Modulation { vec4 modulation[]; };
+#define LOAD(from, i) from[i]
+#endif
+layout(binding = 1) writeonly buffer Y { vec4 y[]; };
 layout(binding = 4) readonly buffer Source { uint source[]; };
 layout(binding = 5) readonly buffer Sequence { uint row_seq[]; };
 
@@ -74,18 +84,18 @@ void main()
 
     vec4 sum = vec4(0);
     for (uint c = lane; c < whole; c += LANES)
-        sum += x[from + c];
+        sum += LOAD(x, from + c);
     if (has_tail)
-        sum += x[from + whole] * inside(whole);
+        sum += LOAD(x, from + whole) * inside(whole);
     float mean = reduce(sum4(sum), lane) / float(p.n_columns);
 
     vec4 squares = vec4(0);
     for (uint c = lane; c < whole; c += LANES) {
-        vec4 d = x[from + c] - mean;
+        vec4 d = LOAD(x, from + c) - mean;
         squares += d * d;
     }
     if (has_tail) {
-        vec4 d = (x[from + whole] - mean) * inside(whole);
+        vec4 d = (LOAD(x, from + whole) - mean) * inside(whole);
         squares += d * d;
     }
     float variance = reduce(sum4(squares), lane) / float(p.n_columns);
@@ -94,12 +104,12 @@ void main()
     if (wanted >= p.n_rows)
         return;
     for (uint c = lane; c < whole; c += LANES) {
-        vec4 v = (x[from + c] - mean) * factor * weight[c];
-        y[to + c] = v * (1.0 + modulation[scale + c]) + modulation[shift + c];
+        vec4 v = (LOAD(x, from + c) - mean) * factor * LOAD(weight, c);
+        y[to + c] = v * (1.0 + LOAD(modulation, scale + c)) + LOAD(modulation, shift + c);
     }
     if (has_tail) {
-        vec4 v = (x[from + whole] - mean) * factor * weight[whole];
-        v = v * (1.0 + modulation[scale + whole]) + modulation[shift + whole];
+        vec4 v = (LOAD(x, from + whole) - mean) * factor * LOAD(weight, whole);
+        v = v * (1.0 + LOAD(modulation, scale + whole)) + LOAD(modulation, shift + whole);
         y[to + whole] = v * inside(whole);
     }
     for (uint c = whole + 1u + lane; c < n4; c += LANES)
