@@ -97,6 +97,7 @@ struct output_params {
 };
 
 struct output_merge_params {
+    uint32_t n_rows;
     uint32_t n_panels;
     uint32_t row_capacity;
     int32_t excluded;

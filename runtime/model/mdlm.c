@@ -287,20 +287,31 @@ static vkdlm_status reserve(void *self, uint32_t n_sequences, uint32_t length, v
     return mdlm_workspace_reserve(self, &capacity, err);
 }
 
-/* Rows that keep a device busy: 1,024 are many for the threads of a CPU, 16,384 for the largest GPU. */
-enum { AUTO_ROWS_CPU = 1024, AUTO_ROWS_GPU = 16384 };
+/* Floating-point operations of one evaluation that keep a device busy: a fraction of a second for the threads
+ * of a CPU, enough waves for the largest GPU. */
+#define AUTO_FLOPS_CPU 1e10
+#define AUTO_FLOPS_GPU 1e12
+#define AUTO_ROWS_MOST 16384
+
+static uint32_t auto_rows(const mdlm *model)
+{
+    const mdlm_config *config = &model->config;
+    bool cpu = gpu_device_caps(model->device)->type == GPU_TYPE_CPU;
+    double row_flops = 24.0 * config->n_blocks * config->hidden_dim * config->hidden_dim;
+    double rows = (cpu ? AUTO_FLOPS_CPU : AUTO_FLOPS_GPU) / row_flops;
+    return rows < 1 ? 1 : rows > AUTO_ROWS_MOST ? AUTO_ROWS_MOST : (uint32_t)rows;
+}
 
 denoiser mdlm_denoiser(mdlm_workspace *ws)
 {
     const mdlm_config *config = &ws->model->config;
-    bool cpu = gpu_device_caps(ws->model->device)->type == GPU_TYPE_CPU;
     return (denoiser){.self = ws,
                       .vocab_size = config->vocab_size,
                       .mask_id = (int32_t)config->vocab_size - 1,
                       .max_length = config->length,
                       .time_conditioning = config->time_conditioning,
                       .max_sequences = max_sequences,
-                      .auto_rows = cpu ? AUTO_ROWS_CPU : AUTO_ROWS_GPU,
+                      .auto_rows = auto_rows(ws->model),
                       .reserve = reserve,
                       .evaluate = evaluate};
 }

@@ -107,6 +107,17 @@ static void record_panels(gpu_device *device, gpu_commands *commands, const outp
     }
 }
 
+enum { MERGE_INVOCATIONS = 64 };
+
+/* Invocations that share a row when its panels are merged (output_merge.comp). */
+static uint32_t merge_lanes(const gpu_caps *caps, uint32_t n_panels)
+{
+    uint32_t lanes = 1;
+    while (caps->type != GPU_TYPE_CPU && lanes < MERGE_INVOCATIONS && 2 * lanes <= n_panels)
+        lanes *= 2;
+    return lanes;
+}
+
 static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, const output_args *a,
                                  const matmul_shape *shape, vkdlm_error *err)
 {
@@ -117,10 +128,12 @@ static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, con
         return too_narrow(caps, a, err);
     gpu_spec spec = matmul_core_spec(caps, shape);
     const gpu_pipeline *sample, *merge;
+    uint32_t lanes = merge_lanes(caps, a->w->n_panels);
+    const gpu_spec merge_spec = {.n = 2, .value = {MERGE_INVOCATIONS, lanes}};
     vkdlm_status status =
         gpu_pipeline_get(device, kernels[shape->family][matmul_type_index(a->w->dtype)], &spec, &sample, err);
     if (!status)
-        status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_MERGE, NULL, &merge, err);
+        status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_MERGE, &merge_spec, &merge, err);
     if (status)
         return status;
     for (uint32_t row = 0; row < a->n_rows; row += chunk) {
@@ -128,8 +141,9 @@ static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, con
         gpu_view records = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_records};
         record_panels(device, commands, a, shape, sample, records, row, n);
         gpu_view views[2] = {records, view_rows(a->results, row, n, sizeof(output_result))};
-        struct output_merge_params push = {a->w->n_panels, capacity, a->excluded};
-        gpu_dispatch(commands, merge, views, 2, &push, sizeof push, n, 1, 1);
+        struct output_merge_params push = {n, a->w->n_panels, capacity, a->excluded};
+        uint32_t groups = (uint32_t)(((uint64_t)n * lanes + MERGE_INVOCATIONS - 1) / MERGE_INVOCATIONS);
+        gpu_dispatch(commands, merge, views, 2, &push, sizeof push, groups, 1, 1);
     }
     return VKDLM_OK;
 }
