@@ -1,26 +1,25 @@
 /* Push constants and other structs that kernels and the code that dispatches them share: the one header that
- * compiles as C and as GLSL. Members are 32-bit scalars only (uint32_t, int32_t, float), so that both languages
- * lay them out alike; names are <kernel>_params.
- *   GLSL: #include "params.h"   layout(push_constant) uniform Push { embed_params p; };
- *   C:    #include "shaders/params.h"   struct embed_params push = {...}; */
+ * compiles as C and as GLSL. Members are 32-bit scalars only (uint32_t, int32_t, float), so that both
+ * languages lay them out alike; names are <kernel>_params. GLSL: #include "params.h"   layout(push_constant)
+ * uniform Push { embed_params p; }; C:    #include "shaders/params.h"   struct embed_params push = {...}; */
 #ifndef PARAMS_H
 #define PARAMS_H
 
 #ifdef VULKAN
 #define uint32_t uint
-#define int32_t int
-#define sample sample_ /* a keyword there */
+#define int32_t  int
+#define sample   sample_ /* a keyword there */
 #else
 #include <stdint.h>
 #endif
 
 struct embed_params {
     uint32_t n_tokens;
-    uint32_t n_columns;   /* D */
-    uint32_t ld;          /* floats from one output row to the next */
-    uint32_t first_row;   /* of the table's slice */
-    uint32_t n_rows;      /* of the slice */
-    uint32_t first_unit;  /* where the slice starts in the bound range, in elements */
+    uint32_t n_columns;  /* D */
+    uint32_t ld;         /* floats from one output row to the next */
+    uint32_t first_row;  /* of the table's slice */
+    uint32_t n_rows;     /* of the slice */
+    uint32_t first_unit; /* where the slice starts in the bound range, in elements */
 };
 
 /* Sizes in elements of f32; columns and depth are padded to multiples of 32. */
@@ -74,11 +73,12 @@ struct output_draw {
     float inv_temperature;
 };
 
-/* And what is answered, of the distribution p = softmax(x), x = logit * inv_temperature, over the tokens that count. */
+/* And what is answered, of the distribution p = softmax(x), x = logit * inv_temperature, over the tokens that
+ * count. */
 struct output_result {
-    int32_t token; /* drawn or most probable, the lowest id of equals */
+    int32_t token;      /* drawn or most probable, the lowest id of equals */
     float target_logit; /* x of the target, -3e38 when it is excluded, cut away, or not asked for */
-    float max; /* of x */
+    float max;          /* of x */
     float log_sum_exp;
     float entropy;  /* nats */
     float log_prob; /* of token */

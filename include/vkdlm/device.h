@@ -13,11 +13,11 @@ extern "C" {
 typedef struct vkdlm_device vkdlm_device;
 
 /* X(suffix, text); the default choice prefers the earlier. */
-#define VKDLM_DEVICE_TYPE_LIST(X)                                                                \
-    X(DISCRETE, "discrete GPU")                                                                  \
-    X(INTEGRATED, "integrated GPU")                                                              \
-    X(VIRTUAL, "virtual GPU")                                                                    \
-    X(CPU, "CPU")                                                                                \
+#define VKDLM_DEVICE_TYPE_LIST(X)   \
+    X(DISCRETE, "discrete GPU")     \
+    X(INTEGRATED, "integrated GPU") \
+    X(VIRTUAL, "virtual GPU")       \
+    X(CPU, "CPU")                   \
     X(OTHER, "other")
 
 typedef enum vkdlm_device_type {
@@ -52,28 +52,32 @@ typedef struct vkdlm_kernel_choice {
     bool measured;       /* chosen by timing on this device; false: by its features */
 } vkdlm_kernel_choice;
 
-/* Describes every usable device in the order of their index. On success *infos is an array that the caller frees
- * with vkdlm_devices_free. Errors: NO_DEVICE (no loader, driver or device: the sentence says what to install). */
+/* Describes every usable device in the order of their index. On success *infos is an array that the caller
+ * frees with vkdlm_devices_free. Errors: NO_DEVICE (no loader, driver or device: the sentence says what to
+ * install). */
 VKDLM_API vkdlm_status vkdlm_devices_enumerate(vkdlm_device_info **infos, uint32_t *count, vkdlm_error *err);
 VKDLM_API void vkdlm_devices_free(vkdlm_device_info *infos);
 
-/* The variants that device `index` would take. Fills at most `capacity` entries and returns how many there are
- * (0 when the index does not exist). */
+/* The variants that device `index` would take. Fills at most `capacity` entries and returns how many there
+ * are (0 when the index does not exist). */
 VKDLM_API uint32_t vkdlm_device_kernels(uint32_t index, vkdlm_kernel_choice *choices, uint32_t capacity);
 
 /* A zeroed struct is the default. */
 typedef struct vkdlm_device_options {
-    const char *select;    /* index or part of a name (case ignored); NULL: discrete, integrated, virtual, CPU */
-    const char *cache_dir; /* of compiled pipelines; NULL: $XDG_CACHE_HOME/vkdlm or ~/.cache/vkdlm; "": none */
+    const char *select; /* index or part of a name (case ignored); NULL: discrete, integrated, virtual, CPU */
+    const char
+        *cache_dir; /* of compiled pipelines; NULL: $XDG_CACHE_HOME/vkdlm or ~/.cache/vkdlm; "": none */
     uint64_t memory_limit_bytes; /* take no more device memory than this; 0: what the device has */
-    /* Validation: loads VK_LAYER_KHRONOS_validation with synchronisation checks; every message goes to on_message. */
+    /* Validation: loads VK_LAYER_KHRONOS_validation with synchronisation checks; every message goes to
+     * on_message. */
     bool validation;
     void (*on_message)(void *user, const char *message);
     void *user;
 } vkdlm_device_options;
 
 /* options may be NULL. *out is NULL on failure. */
-VKDLM_API vkdlm_status vkdlm_device_open(const vkdlm_device_options *options, vkdlm_device **out, vkdlm_error *err);
+VKDLM_API vkdlm_status vkdlm_device_open(const vkdlm_device_options *options, vkdlm_device **out,
+                                         vkdlm_error *err);
 
 /* Every model and session of the device must be closed before. NULL is allowed. */
 VKDLM_API void vkdlm_device_close(vkdlm_device *device);

@@ -26,21 +26,22 @@ typedef struct vkdlm_checkpoint_info {
     const char *path;
     const char *architecture; /* "mdlm", or what the file says for one that cannot be run */
     bool runnable;
-    const char *why_not; /* one sentence when not runnable, else NULL */
+    const char *why_not;   /* one sentence when not runnable, else NULL */
     const char *tokenizer; /* path of the tokenizer file, NULL when there is none */
     uint64_t n_parameters; /* elements of all tensors */
     uint64_t file_bytes;   /* of all tensors */
     uint64_t device_bytes; /* needed for weights and a batch of one; 0 when not runnable */
 } vkdlm_checkpoint_info;
 
-/* Opens a Hugging Face directory, or a .safetensors file beside its config.json. Any well-formed checkpoint can
- * be opened, also of an architecture that cannot be run. *out is NULL on failure. */
+/* Opens a Hugging Face directory, or a .safetensors file beside its config.json. Any well-formed checkpoint
+ * can be opened, also of an architecture that cannot be run. *out is NULL on failure. */
 VKDLM_API vkdlm_status vkdlm_checkpoint_open(const char *path, vkdlm_checkpoint **out, vkdlm_error *err);
 VKDLM_API void vkdlm_checkpoint_close(vkdlm_checkpoint *checkpoint);
 /* Pointers live as long as the checkpoint. */
 VKDLM_API void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *checkpoint, vkdlm_checkpoint_info *info);
 /* Scalar entries of the configuration in file order; false past the end. */
-VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index, vkdlm_parameter *out);
+VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index,
+                                          vkdlm_parameter *out);
 VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *checkpoint);
 
 /* ---- models ------------------------------------------------------------------------------------- */
@@ -68,8 +69,9 @@ typedef struct vkdlm_model_info {
 
 /* Opens the checkpoint at `path`, checks every tensor, and uploads the weights. options may be NULL.
  * The device must outlive the model. *out is NULL on failure. */
-VKDLM_API vkdlm_status vkdlm_model_open(vkdlm_device *device, const char *path, const vkdlm_model_options *options,
-                                        vkdlm_model **out, vkdlm_error *err);
+VKDLM_API vkdlm_status vkdlm_model_open(vkdlm_device *device, const char *path,
+                                        const vkdlm_model_options *options, vkdlm_model **out,
+                                        vkdlm_error *err);
 /* Its sessions must be destroyed before. NULL is allowed. */
 VKDLM_API void vkdlm_model_close(vkdlm_model *model);
 VKDLM_API void vkdlm_model_get_info(const vkdlm_model *model, vkdlm_model_info *info);

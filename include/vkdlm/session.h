@@ -18,18 +18,18 @@ VKDLM_API void vkdlm_session_destroy(vkdlm_session *session);
 /* ---- masked generation ---------------------------------------------------------------------------- */
 
 /* X(suffix, name on the command line) */
-#define VKDLM_SAMPLER_LIST(X)                                                                    \
-    X(DDPM_CACHE, "ddpm-cache")                                                                  \
-    X(DDPM, "ddpm")                                                                              \
-    X(ANALYTIC, "analytic")                                                                      \
+#define VKDLM_SAMPLER_LIST(X)   \
+    X(DDPM_CACHE, "ddpm-cache") \
+    X(DDPM, "ddpm")             \
+    X(ANALYTIC, "analytic")     \
     X(FIRST_HITTING, "first-hitting")
 
 /* X(suffix, name, has_eps, has_sigma_range) */
-#define VKDLM_SCHEDULE_LIST(X)                                                                   \
-    X(LOGLINEAR, "loglinear", true, false)                                                       \
-    X(COSINE, "cosine", true, false)                                                             \
-    X(COSINESQR, "cosinesqr", true, false)                                                       \
-    X(LINEAR, "linear", false, true)                                                             \
+#define VKDLM_SCHEDULE_LIST(X)             \
+    X(LOGLINEAR, "loglinear", true, false) \
+    X(COSINE, "cosine", true, false)       \
+    X(COSINESQR, "cosinesqr", true, false) \
+    X(LINEAR, "linear", false, true)       \
     X(GEOMETRIC, "geometric", false, true)
 
 /* Zero is the default of each. */
@@ -55,21 +55,21 @@ VKDLM_API const char *vkdlm_schedule_name(vkdlm_schedule schedule);
  * 1e-3..1 for geometric. */
 typedef struct vkdlm_noise {
     vkdlm_schedule schedule;
-    double eps;                   /* in (0, 1); 0: 1e-3 */
+    double eps;                  /* in (0, 1); 0: 1e-3 */
     double sigma_min, sigma_max; /* each that is 0 takes its default */
 } vkdlm_noise;
 
 /* One evaluation of the network as the callback sees it. Pointers live until the callback returns. */
 typedef struct vkdlm_step {
-    uint64_t sample;    /* index of the sample in the run */
-    uint32_t step;      /* steps of the reverse process done, 1 .. n_steps; n_steps + 1: the final noise removal */
-    uint32_t n_steps;   /* of the whole run of this sample, 0 when the sampler has none */
-    uint32_t stage;     /* semi-autoregressive stage, 0 for the first window */
-    double time;        /* t after this step */
-    uint32_t evaluations; /* of the network for this sample so far */
+    uint64_t sample; /* index of the sample in the run */
+    uint32_t step; /* steps of the reverse process done, 1 .. n_steps; n_steps + 1: the final noise removal */
+    uint32_t n_steps;      /* of the whole run of this sample, 0 when the sampler has none */
+    uint32_t stage;        /* semi-autoregressive stage, 0 for the first window */
+    double time;           /* t after this step */
+    uint32_t evaluations;  /* of the network for this sample so far */
     const int32_t *tokens; /* canvas after the step, [length] */
     uint32_t length;
-    uint32_t n_masked;     /* positions still masked */
+    uint32_t n_masked;       /* positions still masked */
     const uint32_t *changed; /* positions that this step unmasked, [n_changed] */
     uint32_t n_changed;
     /* For each changed position: probability of the token it took and entropy (nats) of its distribution,
@@ -78,21 +78,21 @@ typedef struct vkdlm_step {
     const float *entropy;
 } vkdlm_step;
 
-/* Called after each evaluation, in order within a sample; samples of a batch interleave. Return false to cancel:
- * the run stops with CANCELLED and what is finished has been delivered. */
+/* Called after each evaluation, in order within a sample; samples of a batch interleave. Return false to
+ * cancel: the run stops with CANCELLED and what is finished has been delivered. */
 typedef bool (*vkdlm_step_fn)(void *user, const vkdlm_step *step);
 
 /* A finished sample. Pointers live until the callback returns. */
 typedef struct vkdlm_sample {
-    uint64_t sample;  /* index in the run: prompt * num_samples + copy */
-    uint64_t prompt;  /* which of the options' canvases it began from */
+    uint64_t sample;       /* index in the run: prompt * num_samples + copy */
+    uint64_t prompt;       /* which of the options' canvases it began from */
     const int32_t *tokens; /* given tokens included, [length] */
     uint32_t length;
-    uint32_t evaluations;    /* network evaluations for this sample; the field's NFE */
+    uint32_t evaluations; /* network evaluations for this sample; the field's NFE */
     uint32_t n_steps;
-    uint64_t output_rows;    /* rows of the output layer computed for it */
-    double seconds;          /* wall time from its start until it was finished, 0 when it is not */
-    bool complete; /* false: the run was cancelled and this is where the sample stood */
+    uint64_t output_rows; /* rows of the output layer computed for it */
+    double seconds;       /* wall time from its start until it was finished, 0 when it is not */
+    bool complete;        /* false: the run was cancelled and this is where the sample stood */
 } vkdlm_sample;
 
 /* Called once a sample, in the order of their index. Return false to cancel. */
@@ -116,9 +116,9 @@ typedef struct vkdlm_generate_options {
     double end_time; /* in (0, 1): where the reverse process stops; 0: 1e-5 */
     bool no_final_denoise;
     uint32_t stride, strides; /* semi-autoregressive: K = strides stages of S = stride new tokens; 0: off */
-    double temperature;  /* of the token distribution, > 0; 0: 1 */
-    uint32_t top_k;      /* 0: off */
-    double top_p;        /* in (0, 1); 0 or 1: off */
+    double temperature;       /* of the token distribution, > 0; 0: 1 */
+    uint32_t top_k;           /* 0: off */
+    double top_p;             /* in (0, 1); 0 or 1: off */
     uint64_t seed;
     uint64_t first_sample; /* number of the first sample's random stream */
     vkdlm_step_fn on_step; /* may be NULL */
@@ -128,11 +128,11 @@ typedef struct vkdlm_generate_options {
 
 /* Totals of a run. */
 typedef struct vkdlm_generate_stats {
-    uint64_t samples;     /* finished */
-    uint64_t tokens;      /* generated: positions filled in the finished samples */
-    uint64_t evaluations; /* sum over the samples */
-    uint64_t network_rows;  /* rows (token positions) that went through the blocks */
-    uint64_t output_rows;   /* rows of the output layer that were computed */
+    uint64_t samples;          /* finished */
+    uint64_t tokens;           /* generated: positions filled in the finished samples */
+    uint64_t evaluations;      /* sum over the samples */
+    uint64_t network_rows;     /* rows (token positions) that went through the blocks */
+    uint64_t output_rows;      /* rows of the output layer that were computed */
     uint64_t output_rows_full; /* L x evaluations: what computing every row would have taken */
     uint64_t submissions;
     uint32_t batch;
@@ -140,8 +140,8 @@ typedef struct vkdlm_generate_stats {
     double first_evaluation_seconds; /* until the first evaluation was complete */
 } vkdlm_generate_stats;
 
-/* Samples text by the reverse process of a masked diffusion model. Same seed, model, device and driver: the same
- * tokens, whatever the batch. Errors: INVALID_ARGUMENT names the option, its bounds and what was found;
+/* Samples text by the reverse process of a masked diffusion model. Same seed, model, device and driver: the
+ * same tokens, whatever the batch. Errors: INVALID_ARGUMENT names the option, its bounds and what was found;
  * CANCELLED; device errors. stats may be NULL and is filled also on failure. */
 VKDLM_API vkdlm_status vkdlm_generate(vkdlm_session *session, const vkdlm_generate_options *options,
                                       vkdlm_generate_stats *stats, vkdlm_error *err);
@@ -175,10 +175,12 @@ typedef struct vkdlm_score_result {
     double seconds;
 } vkdlm_score_result;
 
-/* Upper bound of the negative log-likelihood of n ids under the model, averaged over tokens. The text is cut into
- * windows that do not overlap; a shorter last one is scored at its own length. ids must not be the mask id. */
+/* Upper bound of the negative log-likelihood of n ids under the model, averaged over tokens. The text is cut
+ * into windows that do not overlap; a shorter last one is scored at its own length. ids must not be the mask
+ * id. */
 VKDLM_API vkdlm_status vkdlm_score(vkdlm_session *session, const int32_t *ids, size_t n,
-                                   const vkdlm_score_options *options, vkdlm_score_result *out, vkdlm_error *err);
+                                   const vkdlm_score_options *options, vkdlm_score_result *out,
+                                   vkdlm_error *err);
 
 /* ---- single evaluations ----------------------------------------------------------------------------- */
 
@@ -191,14 +193,15 @@ typedef struct vkdlm_forward_options {
     uint32_t n_rows;
     bool hidden; /* also the hidden states */
     /* Called once a sequence, in order. logits: [n_rows or length, vocab_size] as the network gives them;
-     * hidden: [n_blocks + 1, n_rows or length, hidden_dim], the embedding output and each block's, NULL unless asked
-     * for. Pointers live until it returns; anything but OK stops the run with that status. */
+     * hidden: [n_blocks + 1, n_rows or length, hidden_dim], the embedding output and each block's, NULL
+     * unless asked for. Pointers live until it returns; anything but OK stops the run with that status. */
     vkdlm_status (*on_sequence)(void *user, uint32_t sequence, const float *logits, const float *hidden,
                                 vkdlm_error *err);
     void *user;
 } vkdlm_forward_options;
 
-VKDLM_API vkdlm_status vkdlm_forward(vkdlm_session *session, const vkdlm_forward_options *options, vkdlm_error *err);
+VKDLM_API vkdlm_status vkdlm_forward(vkdlm_session *session, const vkdlm_forward_options *options,
+                                     vkdlm_error *err);
 
 #ifdef __cplusplus
 }

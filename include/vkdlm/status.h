@@ -19,18 +19,18 @@ extern "C" {
 #endif
 
 /* The one list of status codes: X(suffix, text). */
-#define VKDLM_STATUS_LIST(X)                                                                     \
-    X(OK, "success")                                                                             \
-    X(CANCELLED, "cancelled by the caller")                                                      \
-    X(INVALID_ARGUMENT, "invalid argument")                                                      \
-    X(NOT_FOUND, "not found")                                                                    \
-    X(IO, "input/output error")                                                                  \
-    X(MALFORMED, "malformed file")                                                               \
-    X(UNSUPPORTED, "unsupported")                                                                \
-    X(OUT_OF_HOST_MEMORY, "out of host memory")                                                  \
-    X(OUT_OF_DEVICE_MEMORY, "out of device memory")                                              \
-    X(NO_DEVICE, "no usable Vulkan device")                                                      \
-    X(DEVICE_LOST, "device lost")                                                                \
+#define VKDLM_STATUS_LIST(X)                        \
+    X(OK, "success")                                \
+    X(CANCELLED, "cancelled by the caller")         \
+    X(INVALID_ARGUMENT, "invalid argument")         \
+    X(NOT_FOUND, "not found")                       \
+    X(IO, "input/output error")                     \
+    X(MALFORMED, "malformed file")                  \
+    X(UNSUPPORTED, "unsupported")                   \
+    X(OUT_OF_HOST_MEMORY, "out of host memory")     \
+    X(OUT_OF_DEVICE_MEMORY, "out of device memory") \
+    X(NO_DEVICE, "no usable Vulkan device")         \
+    X(DEVICE_LOST, "device lost")                   \
     X(INTERNAL, "internal error")
 
 typedef enum vkdlm_status {

@@ -11,21 +11,21 @@ extern "C" {
 #endif
 
 /* X(suffix, name in files, bytes of an element) */
-#define VKDLM_DTYPE_LIST(X)                                                                      \
-    X(F32, "F32", 4)                                                                             \
-    X(F16, "F16", 2)                                                                             \
-    X(BF16, "BF16", 2)                                                                           \
-    X(F64, "F64", 8)                                                                             \
-    X(I64, "I64", 8)                                                                             \
-    X(I32, "I32", 4)                                                                             \
-    X(I16, "I16", 2)                                                                             \
-    X(I8, "I8", 1)                                                                               \
-    X(U8, "U8", 1)                                                                               \
-    X(BOOL, "BOOL", 1)                                                                           \
-    X(U16, "U16", 2)                                                                             \
-    X(U32, "U32", 4)                                                                             \
-    X(U64, "U64", 8)                                                                             \
-    X(F8_E4M3, "F8_E4M3", 1)                                                                     \
+#define VKDLM_DTYPE_LIST(X)  \
+    X(F32, "F32", 4)         \
+    X(F16, "F16", 2)         \
+    X(BF16, "BF16", 2)       \
+    X(F64, "F64", 8)         \
+    X(I64, "I64", 8)         \
+    X(I32, "I32", 4)         \
+    X(I16, "I16", 2)         \
+    X(I8, "I8", 1)           \
+    X(U8, "U8", 1)           \
+    X(BOOL, "BOOL", 1)       \
+    X(U16, "U16", 2)         \
+    X(U32, "U32", 4)         \
+    X(U64, "U64", 8)         \
+    X(F8_E4M3, "F8_E4M3", 1) \
     X(F8_E5M2, "F8_E5M2", 1)
 
 typedef enum vkdlm_dtype {
@@ -88,9 +88,10 @@ typedef struct vkdlm_tensor_spec {
  * is no regular file (a pipe) only takes data in that order.
  * Errors: NOT_FOUND (no such directory), IO, INVALID_ARGUMENT (duplicate name, name not UTF-8, size
  * overflow), OUT_OF_HOST_MEMORY. */
-VKDLM_API vkdlm_status vkdlm_tensors_writer_create(const char *path, const vkdlm_tensor_spec *specs, size_t n_specs,
-                                                   const char *const (*metadata)[2], size_t n_metadata,
-                                                   vkdlm_tensors_writer **out, vkdlm_error *err);
+VKDLM_API vkdlm_status vkdlm_tensors_writer_create(const char *path, const vkdlm_tensor_spec *specs,
+                                                   size_t n_specs, const char *const (*metadata)[2],
+                                                   size_t n_metadata, vkdlm_tensors_writer **out,
+                                                   vkdlm_error *err);
 
 /* Writes n_bytes at byte offset `offset` of tensor `index` (its position in specs). */
 VKDLM_API vkdlm_status vkdlm_tensors_writer_write(vkdlm_tensors_writer *writer, size_t index, uint64_t offset,

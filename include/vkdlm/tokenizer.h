@@ -18,7 +18,7 @@ typedef struct vkdlm_decoder vkdlm_decoder;
 enum vkdlm_tokenize_flags {
     VKDLM_TOKENIZE_DEFAULT = 0,         /* add what the post-processor adds, recognise special tokens */
     VKDLM_TOKENIZE_NO_SPECIAL = 1 << 0, /* add nothing */
-    VKDLM_TOKENIZE_PLAIN = 1 << 1,      /* read special tokens in the text as ordinary text, and add nothing */
+    VKDLM_TOKENIZE_PLAIN = 1 << 1, /* read special tokens in the text as ordinary text, and add nothing */
 };
 
 /* A sequence of token ids. The library allocates `ids`; free it with vkdlm_ids_free. */
@@ -76,8 +76,8 @@ VKDLM_API vkdlm_status vkdlm_decoder_create(const vkdlm_tokenizer *tokenizer, bo
 VKDLM_API void vkdlm_decoder_destroy(vkdlm_decoder *decoder);
 
 /* *piece points into the decoder and stays valid until its next call; size excludes the NUL. */
-VKDLM_API vkdlm_status vkdlm_decoder_push(vkdlm_decoder *decoder, int32_t id, const char **piece, size_t *size,
-                                          vkdlm_error *err);
+VKDLM_API vkdlm_status vkdlm_decoder_push(vkdlm_decoder *decoder, int32_t id, const char **piece,
+                                          size_t *size, vkdlm_error *err);
 VKDLM_API vkdlm_status vkdlm_decoder_flush(vkdlm_decoder *decoder, const char **piece, size_t *size,
                                            vkdlm_error *err);
 

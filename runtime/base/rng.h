@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 enum rng_purpose {
-    RNG_TOKEN = 0,     /* Gumbel noise of a token draw, on the device */
-    RNG_UNMASK = 1,    /* does this position unmask in this step */
-    RNG_TIME = 2,      /* times of first-hitting and of the likelihood bounds */
-    RNG_CHOICE = 3,    /* which position first-hitting unmasks */
-    RNG_CORRUPT = 4,   /* masking of a text for the likelihood bounds */
+    RNG_TOKEN = 0,   /* Gumbel noise of a token draw, on the device */
+    RNG_UNMASK = 1,  /* does this position unmask in this step */
+    RNG_TIME = 2,    /* times of first-hitting and of the likelihood bounds */
+    RNG_CHOICE = 3,  /* which position first-hitting unmasks */
+    RNG_CORRUPT = 4, /* masking of a text for the likelihood bounds */
 };
 
 typedef struct rng_block {

@@ -47,7 +47,8 @@ struct mdlm {
     uint64_t weight_bytes; /* device bytes of all of it */
 };
 
-/* The staging ring of an upload: large enough to hide the latency of a copy, small beside the host's memory. */
+/* The staging ring of an upload: large enough to hide the latency of a copy, small beside the host's memory.
+ */
 #define MDLM_STAGING_BYTES (16u << 20)
 
 /* Device bytes of the weights of a model with these tensors. */

@@ -97,8 +97,8 @@ static double *expect(const problem *p)
     double *y = gpu_test_alloc((size_t)p->n_out * p->n_columns * sizeof *y);
     for (uint32_t r = 0; r < p->n_out; r++) {
         const float *mod = p->modulation + (size_t)p->row_seq[r] * 3 * p->ld;
-        ref_norm(p->x + (size_t)p->source[r] * p->ld, p->weight, mod, mod + 2 * p->ld, p->n_columns,
-                 1e-5, y + (size_t)r * p->n_columns);
+        ref_norm(p->x + (size_t)p->source[r] * p->ld, p->weight, mod, mod + 2 * p->ld, p->n_columns, 1e-5,
+                 y + (size_t)r * p->n_columns);
     }
     return y;
 }
