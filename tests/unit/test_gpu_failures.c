@@ -189,6 +189,42 @@ static void test_waiting(void **state)
     gpu_test_ok(work(t->device, &err), &err);
 }
 
+/* A dispatch whose operands are texels. */
+static vkdlm_status texel_work(gpu_test *t, vkdlm_error *err)
+{
+    const gpu_pipeline *pipeline;
+    const gpu_spec spec = {.n = 2, .value = {8, 1}};
+    gpu_test_ok(gpu_pipeline_get(t->device, GPU_KERNEL_NORM_TEXELS, &spec, &pipeline, err), err);
+    float ones[32] = {1};
+    gpu_buffer x = gpu_test_buffer(t, ones, sizeof ones), y = gpu_test_buffer(t, NULL, sizeof ones);
+    const gpu_view in = gpu_view_all(&x);
+    const gpu_view views[] = {in, gpu_view_all(&y), in, in, in, in};
+    const struct norm_params push = {1, 32, 32, 32, 0, 0, 1e-5f};
+    gpu_commands *c = gpu_test_begin(t);
+    for (int i = 0; i < 100; i++)
+        gpu_dispatch(c, pipeline, views, 6, &push, sizeof push, 1, 1, 1);
+    vkdlm_status status = gpu_submit_wait(c, err);
+    gpu_buffer_destroy(&x);
+    gpu_buffer_destroy(&y);
+    return status;
+}
+
+static void test_texel_views(void **state)
+{
+    gpu_test *t = *state;
+    if (!gpu_device_caps(t->device)->texel_buffers)
+        skip();
+    for (size_t o = 0; o < sizeof outcomes / sizeof *outcomes; o++) {
+        PFN_vkCreateBufferView kept = t->device->vk.vkCreateBufferView;
+        injected = outcomes[o].result;
+        t->device->vk.vkCreateBufferView = (PFN_vkCreateBufferView)(void (*)(void))refuse;
+        vkdlm_error err;
+        assert_int_equal(texel_work(t, &err), outcomes[o].status);
+        t->device->vk.vkCreateBufferView = kept;
+        gpu_test_ok(texel_work(t, &err), &err);
+    }
+}
+
 static void test_no_host_memory(void **state)
 {
     gpu_test *t = *state;
@@ -235,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vulkan_calls),
         cmocka_unit_test_setup_teardown(test_waiting, gpu_test_setup, gpu_test_teardown),
+        cmocka_unit_test_setup_teardown(test_texel_views, gpu_test_setup, gpu_test_teardown),
         cmocka_unit_test_setup_teardown(test_no_host_memory, gpu_test_setup, gpu_test_teardown),
         cmocka_unit_test(test_open_without_host_memory),
     };
