@@ -104,7 +104,6 @@ struct output_merge_params {
 };
 
 struct output_select_params {
-    uint32_t n_rows;
     uint32_t ld; /* floats from one row of logits to the next */
     uint32_t vocab_size;
     int32_t excluded;

@@ -179,7 +179,6 @@ static vkdlm_status record_select(gpu_device *device, gpu_commands *commands, co
         gpu_view views[3] = {logits, view_rows(a->draws, row, n, sizeof(output_draw)),
                              view_rows(a->results, row, n, sizeof(output_result))};
         struct output_select_params push = {
-            .n_rows = n,
             .ld = ld,
             .vocab_size = a->vocab_size,
             .excluded = a->excluded,
