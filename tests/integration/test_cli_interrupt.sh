@@ -30,9 +30,9 @@ matches "$err" "interrupted when $((n - 1)) of" "the sentence"
 interrupt TERM 143 generate -m "$GOLDEN/mdlm/notc" --steps 16 --batch 2 --num-samples $many --json
 one_line "interrupted when [0-9]+ of $many" "SIGTERM"
 
-# A text that takes long to score.
+# A text that takes long to score. --foreground: one signal, to the program alone; a second one would kill it.
 seq 1 20000 > "$work/text"
 code=0
-timeout --preserve-status -s INT 4 "$VKDLM" score "$work/text" --draws 1000 --window 32 --batch 2 > "$out" 2> "$err" || code=$?
+timeout --foreground --preserve-status -s INT 4 "$VKDLM" score "$work/text" --draws 1000 --window 32 --batch 2 > "$out" 2> "$err" || code=$?
 expect "$code" 130 "score"
 matches "$err" '^vkdlm: interrupted' "score"
