@@ -1,9 +1,10 @@
 # Tests that need a Vulkan driver.
 #
-# vkdlm_gpu_test(name SOURCES a.c ... [KERNEL_MATRIX] [LABELS l ...] [TIMEOUT seconds]): builds one cmocka program with
-# tests/gpu_test.c and registers it once per driver: name.lavapipe, name.swiftshader, and name.validation
-# (lavapipe with VKDLM_TEST_VALIDATION=1). KERNEL_MATRIX adds lavapipe at vector widths of 128 and 512 bits (subgroup
-# sizes 4 and 16) and lavapipe with VKDLM_TEST_NO_SUBGROUPS=1. Each variant carries the label of its driver.
+# vkdlm_gpu_test(name SOURCES a.c ... [KERNEL_MATRIX] [NO_VALIDATION] [LABELS l ...] [TIMEOUT seconds]): builds one
+# cmocka program with tests/gpu_test.c and registers it once per driver: name.lavapipe, name.swiftshader, and
+# name.validation (lavapipe with VKDLM_TEST_VALIDATION=1). KERNEL_MATRIX adds lavapipe at vector widths of 128 and 512
+# bits (subgroup sizes 4 and 16) and lavapipe with VKDLM_TEST_NO_SUBGROUPS=1. NO_VALIDATION leaves out the run under
+# validation, for long statistics over what other tests already validate. Each variant carries its driver's label.
 
 find_file(VKDLM_LAVAPIPE_ICD NAMES lvp_icd.x86_64.json lvp_icd.aarch64.json lvp_icd.json
   PATHS /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /opt/homebrew/share/vulkan/icd.d
@@ -33,7 +34,7 @@ function(vkdlm_gpu_variant name variant driver icd)
 endfunction()
 
 function(vkdlm_gpu_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "KERNEL_MATRIX" "TIMEOUT" "SOURCES;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "KERNEL_MATRIX;NO_VALIDATION" "TIMEOUT" "SOURCES;LABELS")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 600)
   endif()
@@ -46,7 +47,7 @@ function(vkdlm_gpu_test name)
       vkdlm_gpu_variant(${name} lavapipe512 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=512)
       vkdlm_gpu_variant(${name} no_subgroups lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_NO_SUBGROUPS=1)
     endif()
-    if(VKDLM_VALIDATION_LAYER)
+    if(VKDLM_VALIDATION_LAYER AND NOT arg_NO_VALIDATION)
       # The layer leaks, and is unloaded before it could be recognised: the other variants look for our leaks.
       vkdlm_gpu_variant(${name} validation lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_VALIDATION=1
         ASAN_OPTIONS=detect_leaks=0)

@@ -62,7 +62,7 @@ phase "layout of the source" scripts/format.sh --check
 phase "build by clang" build clang
 phase "build with AddressSanitizer and UndefinedBehaviorSanitizer" build sanitize
 phase "build by gcc" build release
-run_tests "tests with sanitizers" build/sanitize --exclude-regex '^structure_|_law|\.(lavapipe128|lavapipe512|no_subgroups|validation|swiftshader)$'
+run_tests "tests with sanitizers" build/sanitize --exclude-regex '^structure_|_law|samplers_device|\.(lavapipe128|lavapipe512|no_subgroups|validation|swiftshader)$'
 run_tests "tests" build/release
 
 echo
