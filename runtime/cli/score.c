@@ -108,6 +108,9 @@ static vkdlm_status report_result(const run *r, const vkdlm_score_result *result
 {
     double bits_per_byte =
         result->nats_per_token * (double)result->tokens / ((double)r->n_bytes * 0.693147180559945309417);
+    /* Of a text that was scored in part, the bytes that its tokens stand for are not known. */
+    if (result->tokens < r->ids.count)
+        bits_per_byte = NAN;
     double perplexity = exp(result->nats_per_token);
     const char *bound = bounds[r->values->bound.choice];
     if (r->values->common.json.given)
