@@ -8,6 +8,7 @@
 
 #include <vkdlm/status.h>
 
+#include "base/size.h"
 #include "kernels.h" /* generated from shaders/kernels.cmake: enum gpu_kernel, GPU_KERNEL_COUNT */
 
 /* ---- devices ---------------------------------------------------------------------------------- */
@@ -134,6 +135,14 @@ static inline gpu_view gpu_view_all(const gpu_buffer *buffer)
 {
     gpu_view view = {buffer, 0, buffer->size_bytes};
     return view;
+}
+
+/* Rows first .. first+n-1 of a view of rows of row_bytes, cut at the view's end. */
+static inline gpu_view gpu_view_rows(gpu_view view, uint64_t first, uint64_t n, uint64_t row_bytes)
+{
+    uint64_t at = u64_min(first * row_bytes, view.bytes);
+    gpu_view rows = {view.buffer, view.offset_bytes + at, u64_min(n * row_bytes, view.bytes - at)};
+    return rows;
 }
 
 /* ---- pipelines -------------------------------------------------------------------------------- */

@@ -116,13 +116,6 @@ static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][3] = {
 #undef KERNELS
 };
 
-/* Rows first .. first+n-1 of a view of rows of row_bytes. */
-static gpu_view view_rows(gpu_view view, uint64_t first, uint64_t n, uint64_t row_bytes)
-{
-    uint64_t at = u64_min(first * row_bytes, view.bytes);
-    return (gpu_view){view.buffer, view.offset_bytes + at, u64_min(n * row_bytes, view.bytes - at)};
-}
-
 /* What one recording needs besides the arguments. */
 struct plan {
     const matmul_shape *shape;
@@ -166,13 +159,13 @@ static void record_slice(gpu_device *device, gpu_commands *commands, const matmu
     gpu_view w = {&a->w->buffer, first_panel * a->w->panel_bytes, n_panels * a->w->panel_bytes};
     /* What a kernel has a binding for but does not read is bound to the weights. */
     gpu_view views[7] = {
-        view_rows(a->x, first_row, held, (uint64_t)a->ldx * sizeof(float)),
+        gpu_view_rows(a->x, first_row, held, (uint64_t)a->ldx * sizeof(float)),
         w,
-        view_rows(a->y, first_row, held, (uint64_t)a->ldy * sizeof(float)),
+        gpu_view_rows(a->y, first_row, held, (uint64_t)a->ldy * sizeof(float)),
         a->bias.buffer ? a->bias : w,
-        view_rows(a->residual, first_row, held, (uint64_t)a->ldy * sizeof(float)),
+        gpu_view_rows(a->residual, first_row, held, (uint64_t)a->ldy * sizeof(float)),
         a->gate,
-        a->row_seq.buffer ? view_rows(a->row_seq, first_row, held, sizeof(uint32_t)) : w,
+        a->row_seq.buffer ? gpu_view_rows(a->row_seq, first_row, held, sizeof(uint32_t)) : w,
     };
     struct matmul_params push = {
         .n_columns = n_panels * WEIGHT_PANEL_COLUMNS,

@@ -46,13 +46,6 @@ static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][3] = {
 #undef KERNELS
 };
 
-/* Rows first .. first+n-1 of a view of rows of row_bytes. */
-static gpu_view view_rows(gpu_view view, uint64_t first, uint64_t n, uint64_t row_bytes)
-{
-    uint64_t at = u64_min(first * row_bytes, view.bytes);
-    return (gpu_view){view.buffer, view.offset_bytes + at, u64_min(n * row_bytes, view.bytes - at)};
-}
-
 static vkdlm_status too_narrow(const gpu_caps *caps, const output_args *a, vkdlm_error *err)
 {
     return error_set(
@@ -83,11 +76,11 @@ static void record_panels(gpu_device *device, gpu_commands *commands, const outp
         uint32_t n_panels = u32_min(slice, a->w->n_panels - panel);
         uint64_t panel_records = (uint64_t)capacity * RECORD_BYTES;
         gpu_view views[5] = {
-            view_rows(a->hidden, first_row, capacity, (uint64_t)a->ld * sizeof(float)),
+            gpu_view_rows(a->hidden, first_row, capacity, (uint64_t)a->ld * sizeof(float)),
             {&a->w->buffer, panel * a->w->panel_bytes, n_panels * a->w->panel_bytes},
-            view_rows(records, panel, n_panels, panel_records),
+            gpu_view_rows(records, panel, n_panels, panel_records),
             a->bias,
-            view_rows(a->draws, first_row, n_rows, sizeof(output_draw)),
+            gpu_view_rows(a->draws, first_row, n_rows, sizeof(output_draw)),
         };
         struct output_params push = {
             .n_columns = n_panels * WEIGHT_PANEL_COLUMNS,
@@ -140,7 +133,7 @@ static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, con
         uint32_t n = u32_min(chunk, a->n_rows - row), capacity = (uint32_t)size_round_up(n, ROW_STEP);
         gpu_view records = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_records};
         record_panels(device, commands, a, shape, sample, records, row, n);
-        gpu_view views[2] = {records, view_rows(a->results, row, n, sizeof(output_result))};
+        gpu_view views[2] = {records, gpu_view_rows(a->results, row, n, sizeof(output_result))};
         struct output_merge_params push = {n, a->w->n_panels, capacity, a->excluded};
         uint32_t groups = (uint32_t)(((uint64_t)n * lanes + MERGE_INVOCATIONS - 1) / MERGE_INVOCATIONS);
         gpu_dispatch(commands, merge, views, 2, &push, sizeof push, groups, 1, 1);
@@ -168,7 +161,7 @@ static vkdlm_status record_select(gpu_device *device, gpu_commands *commands, co
         gpu_view logits = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_bytes};
         matmul_args linear = {
             .w = a->w,
-            .x = view_rows(a->hidden, row, capacity, (uint64_t)a->ld * sizeof(float)),
+            .x = gpu_view_rows(a->hidden, row, capacity, (uint64_t)a->ld * sizeof(float)),
             .y = logits,
             .ldx = a->ld,
             .ldy = ld,
@@ -176,8 +169,8 @@ static vkdlm_status record_select(gpu_device *device, gpu_commands *commands, co
             .bias = a->bias,
         };
         ops_matmul_shape(device, commands, &linear, shape);
-        gpu_view views[3] = {logits, view_rows(a->draws, row, n, sizeof(output_draw)),
-                             view_rows(a->results, row, n, sizeof(output_result))};
+        gpu_view views[3] = {logits, gpu_view_rows(a->draws, row, n, sizeof(output_draw)),
+                             gpu_view_rows(a->results, row, n, sizeof(output_result))};
         struct output_select_params push = {
             .ld = ld,
             .vocab_size = a->vocab_size,
