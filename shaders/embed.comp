@@ -3,7 +3,7 @@
 // table: [n_rows, n_columns] row-major, f32 or 16-bit floats packed two to a word (a row may start in the middle
 // of a word); bound as a slice that begins with row first_row, first_unit elements into the range. Rows whose token
 // lies outside the slice are left alone: there is one dispatch per slice.
-// x: f32 [n_tokens, ld].
+// x: f32 [n_tokens, ld]. tokens: one id every token_stride words.
 // One workgroup per row; each invocation copies every 64th group of four columns.
 #version 450
 #include "half.glsl"
@@ -33,7 +33,7 @@ void main()
     uint row = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
     if (row >= p.n_tokens)
         return;
-    uint slot = tokens[row] - p.first_row;
+    uint slot = tokens[row * p.token_stride] - p.first_row;
     if (slot >= p.n_rows)
         return;
     uint base = p.first_unit + slot * p.n_columns;

@@ -29,6 +29,8 @@ uint matmul_columns()
 #include "matmul_core.glsl"
 #include "output.glsl"
 
+layout(constant_id = 3) const bool HAS_BIAS = true;
+
 // Two vectors a record, [panel][row][2]: max, sum, lean, score; token, x, target, unused.
 layout(binding = 2) writeonly buffer Partials { uvec4 partials[]; };
 layout(binding = 3) readonly buffer Bias { vec4 bias[]; };
@@ -44,7 +46,10 @@ void fill_tile()
         float inv_temperature = draws[min(row, p.n_rows - 1)].inv_temperature;
         [[unroll]] for (uint v = 0; v < HELD_UNITS; v++) {
             uint unit = (p.first_column >> 2) + held_unit(v);
-            vec4 x = (acc[r][v] + bias[held_valid(v) ? unit : 0]) * inv_temperature;
+            vec4 x = acc[r][v];
+            if (HAS_BIAS)
+                x += bias[held_valid(v) ? unit : 0];
+            x *= inv_temperature;
             tile[(row % WORKGROUP_ROWS) * WORKGROUP_UNITS + held_unit(v) % WORKGROUP_UNITS] =
                 mask_excluded(x, unit, p.vocab_size, p.excluded);
         }

@@ -15,11 +15,12 @@
 
 struct embed_params {
     uint32_t n_tokens;
-    uint32_t n_columns;  /* D */
-    uint32_t ld;         /* floats from one output row to the next */
-    uint32_t first_row;  /* of the table's slice */
-    uint32_t n_rows;     /* of the slice */
-    uint32_t first_unit; /* where the slice starts in the bound range, in elements */
+    uint32_t token_stride; /* words from one token id to the next */
+    uint32_t n_columns;    /* D */
+    uint32_t ld;           /* floats from one output row to the next */
+    uint32_t first_row;    /* of the table's slice */
+    uint32_t n_rows;       /* of the slice */
+    uint32_t first_unit;   /* where the slice starts in the bound range, in elements */
 };
 
 /* Sizes in elements of f32; columns and depth are padded to multiples of 32. */

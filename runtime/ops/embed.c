@@ -25,7 +25,7 @@ static bool choose_kernel(vkdlm_dtype dtype, enum gpu_kernel *kernel, vkdlm_erro
 }
 
 void ops_embed(gpu_device *device, gpu_commands *commands, const embed_table *table, gpu_view tokens,
-               uint32_t n_tokens, gpu_view x, uint32_t ld)
+               uint32_t token_stride, uint32_t n_tokens, gpu_view x, uint32_t ld)
 {
     vkdlm_error err;
     enum gpu_kernel kernel;
@@ -52,6 +52,7 @@ void ops_embed(gpu_device *device, gpu_commands *commands, const embed_table *ta
         gpu_view views[3] = {{table->buffer, bound, end - bound}, tokens, x};
         struct embed_params push = {
             .n_tokens = n_tokens,
+            .token_stride = token_stride,
             .n_columns = table->n_columns,
             .ld = ld,
             .first_row = (uint32_t)first,

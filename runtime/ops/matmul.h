@@ -5,11 +5,14 @@
 #include "gpu/gpu.h"
 #include "ops/weight.h"
 
-enum matmul_activation { MATMUL_LINEAR, MATMUL_GELU, MATMUL_SILU };
+/* MATMUL_SWIGLU: the columns of w are paired (WEIGHT_PAIRED: gate, up), y has half as many:
+ * y[m, n] = SiLU(v_gate[m, n]) v_up[m, n]; without gate and residual; a bias is paired like w. */
+enum matmul_activation { MATMUL_LINEAR, MATMUL_GELU, MATMUL_SILU, MATMUL_SWIGLU };
 
 /* One product on n_rows rows:
  *   v[m, n] = sum_k x[m, k] w[n, k] (+ bias[n])
- *   y[m, n] = activation(v), or, with a gate, residual[m, n] + gate[g, n] v, g = row_seq[m] or 0.
+ *   y[m, n] = activation(v), or, with a gate, residual[m, n] + gate[g, n] v, g = row_seq[m] or 0, or, with a
+ *   residual alone, residual[m, n] + v.
  * Every row buffer holds rows up to the next multiple of 64: rows past n_rows may be read and written. The
  * pad columns of x up to the padded K must be zero; those of y become zero when bias, gate and residual have
  * zeros there. */
@@ -23,10 +26,16 @@ typedef struct matmul_args {
     gpu_view bias;                     /* f32 [padded N]; buffer NULL: none */
     enum matmul_activation activation; /* MATMUL_LINEAR with a gate */
 
-    gpu_view gate;     /* f32, rows of ld_gate floats (a multiple of 4); buffer NULL: no gate, no residual */
-    gpu_view residual; /* f32, rows of ldy floats; may be y itself */
+    gpu_view gate;     /* f32, rows of ld_gate floats (a multiple of 4); buffer NULL: none */
+    gpu_view residual; /* f32, rows of ldy floats; may be y itself; buffer NULL: none, and no gate */
     gpu_view row_seq; /* u32 [n_rows, to the next multiple of 64]: gate row of each row; buffer NULL: row 0 */
     uint32_t ld_gate;
+
+    /* Low-rank adaptation: the sum goes on over z and b, v = W x + B z (+ bias), in the same kernel. b has the
+     * padded N of w and type F32; NULL: none. */
+    const weight *lora_b;
+    gpu_view lora_z; /* f32, rows of ldz floats, pad columns up to b's padded K zero */
+    uint32_t ldz;
 } matmul_args;
 
 /* Records it: one dispatch for each slice of w (and of the rows) that a storage-buffer binding can hold.

@@ -79,7 +79,7 @@ static void record_panels(gpu_device *device, gpu_commands *commands, const outp
             gpu_view_rows(a->hidden, first_row, capacity, (uint64_t)a->ld * sizeof(float)),
             {&a->w->buffer, panel * a->w->panel_bytes, n_panels * a->w->panel_bytes},
             gpu_view_rows(records, panel, n_panels, panel_records),
-            a->bias,
+            a->bias.buffer ? a->bias : a->hidden, /* bound, not read */
             gpu_view_rows(a->draws, first_row, n_rows, sizeof(output_draw)),
         };
         struct output_params push = {
@@ -120,6 +120,7 @@ static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, con
     if (chunk == 0 || weight_panels_per_slice(a->w, caps) == 0)
         return too_narrow(caps, a, err);
     gpu_spec spec = matmul_core_spec(caps, shape);
+    spec.value[3] = a->bias.buffer != NULL;
     const gpu_pipeline *sample, *merge;
     uint32_t lanes = merge_lanes(caps, a->w->n_panels);
     const gpu_spec merge_spec = {.n = 2, .value = {MERGE_INVOCATIONS, lanes}};

@@ -18,7 +18,7 @@ typedef struct output_result output_result; /* and what is answered */
  * and the options. */
 typedef struct output_args {
     const weight *w; /* [vocab_size, D] */
-    gpu_view bias;   /* f32 [padded vocab_size] */
+    gpu_view bias;   /* f32 [padded vocab_size]; buffer NULL: none */
     gpu_view hidden; /* f32, rows of ld floats, up to the next multiple of 64; pad columns zero */
     uint32_t ld;     /* the padded D */
     uint32_t n_rows;

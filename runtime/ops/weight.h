@@ -41,6 +41,45 @@ vkdlm_status weight_upload(gpu_device *device, gpu_upload *upload, const vkdlm_t
                            vkdlm_error *err);
 void weight_destroy(weight *w);
 
+/* ---- weights put together from several tensors ---------------------------------------------------- */
+
+/* Rows first .. first+n_rows-1 of an [N, K] tensor, or columns of a [K, N] one. */
+typedef struct weight_part {
+    const vkdlm_tensor *tensor; /* a matrix of F32, F16 or BF16 */
+    bool transposed;            /* the tensor is [K, N] */
+    uint32_t first, n_columns;  /* n_columns 0: all */
+} weight_part;
+
+enum weight_layout {
+    /* Part i begins at the next multiple of column_step behind part i - 1; what lies between is zero. */
+    WEIGHT_STACKED,
+    /* Two parts of the same size: columns 8u .. 8u+3 are columns 4u .. 4u+3 of part 0, columns 8u+4 .. 8u+7
+     * those of part 1 (the pad of N included), for MATMUL_SWIGLU. */
+    WEIGHT_PAIRED,
+};
+
+typedef struct weight_source {
+    const weight_part *parts; /* [n_parts], all of the same depth, and of the same type unless widen */
+    uint32_t n_parts;
+    enum weight_layout layout;
+    uint32_t column_step; /* of WEIGHT_STACKED: a multiple of 32; 0: 32 */
+    bool diagonal; /* part i has values k = i pad(K) .. only, and zero elsewhere: depth n_parts pad(K) */
+    bool widen;    /* f32 on the device, whatever the tensors' type */
+    float scale;   /* of every value, with widen; 0: 1 */
+    const char *name; /* for messages of missing memory */
+} weight_source;
+
+/* The first column of part i. */
+uint32_t weight_part_column(const weight_source *source, uint32_t part);
+vkdlm_status weight_describe_source(const weight_source *source, weight *out, vkdlm_error *err);
+/* As weight_pack_panels and weight_upload. */
+void weight_pack_source(void *dst, const weight_source *source, uint32_t first, uint32_t n);
+vkdlm_status weight_upload_source(gpu_device *device, gpu_upload *upload, const weight_source *source,
+                                  weight *out, vkdlm_error *err);
+/* The first n_columns columns (a multiple of 32) as a weight of their own; shares the buffer and must not be
+ * destroyed. */
+weight weight_first_columns(const weight *w, uint32_t n_columns);
+
 /* How many panels one storage-buffer binding holds, 0 when not even one fits. */
 uint32_t weight_panels_per_slice(const weight *w, const gpu_caps *caps);
 

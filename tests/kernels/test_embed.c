@@ -46,7 +46,7 @@ static void check_table(gpu_test *t, const void *table, vkdlm_dtype dtype, uint3
     size_t x_bytes = (size_t)n_tokens * ld * sizeof(float);
     gpu_buffer b_x = gpu_test_buffer(t, NULL, x_bytes);
     embed_table e = {&b_table, 0, dtype, n_rows, n_columns};
-    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b_tokens), n_tokens, gpu_view_all(&b_x), ld);
+    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b_tokens), 1, n_tokens, gpu_view_all(&b_x), ld);
     gpu_test_submit(t);
 
     float *x = gpu_test_alloc(x_bytes);
@@ -125,7 +125,7 @@ static void test_wrong_type(void **state)
     gpu_test *t = *state;
     gpu_buffer b = gpu_test_buffer(t, NULL, 256);
     embed_table e = {&b, 0, VKDLM_DTYPE_I64, 1, 2};
-    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b), 1, gpu_view_all(&b), 32);
+    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b), 1, 1, gpu_view_all(&b), 32);
     vkdlm_error err;
     assert_int_equal(gpu_submit_wait(t->commands, &err), VKDLM_UNSUPPORTED);
     assert_non_null(strstr(err.message, "I64"));
