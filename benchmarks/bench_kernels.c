@@ -112,7 +112,7 @@ static void add_attention(bench_item *items, uint32_t *n, attention_layer *a, ui
     vkdlm_error err;
     attention_shape shape = {.n_heads = heads, .n_kv_heads = heads, .head_dim = dim};
     if (attention_init(&a->op, device, &shape, NULL, &err) ||
-        rotary_table_create(device, length, dim, 10000.0, &a->table, &err))
+        rotary_table_create(device, length, dim, 10000.0, NULL, &a->table, &err))
         bench_die(&err);
     uint32_t capacity = attention_capacity(length, 1);
     if (gpu_buffer_create(device, GPU_MEMORY_UPLOAD, attention_index_bytes(capacity), "index", &a->index,

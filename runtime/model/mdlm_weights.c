@@ -291,7 +291,7 @@ vkdlm_status mdlm_weights_upload(mdlm *model, const mdlm_tensors *tensors, mdlm_
         status = gpu_buffer_create(model->device, GPU_MEMORY_DEVICE, vectors.n * sizeof(float),
                                    "norms and biases", &model->vectors, err);
     if (!status)
-        status = rotary_table_create(model->device, config->length, mdlm_head_dim(config), 10000.0,
+        status = rotary_table_create(model->device, config->length, mdlm_head_dim(config), 10000.0, NULL,
                                      &model->rotary, err);
     uint64_t bytes_resident = gpu_device_bytes(model->device) - bytes_before;
     if (!status)

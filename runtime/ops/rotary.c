@@ -9,19 +9,37 @@
 
 #define UPLOAD_HALF_BYTES (1u << 18)
 
-static void fill_row(float *out, uint32_t position, uint32_t head_dim, double base)
+static double scaled_frequency(const rotary_scaling *scaling, double frequency)
+{
+    double turns = scaling->original_length * frequency / (2 * M_PI); /* o / l */
+    double mix = (turns - scaling->low_freq_factor) / (scaling->high_freq_factor - scaling->low_freq_factor);
+    mix = fmin(fmax(mix, 0), 1);
+    return (1 - mix) * frequency / scaling->factor + mix * frequency;
+}
+
+static void fill_frequencies(double *out, uint32_t head_dim, double base, const rotary_scaling *scaling)
 {
     for (uint32_t i = 0; i < head_dim / 2; i++) {
-        double angle = position * pow(base, -2.0 * i / head_dim);
+        double frequency = pow(base, -2.0 * i / head_dim);
+        out[i] = scaling ? scaled_frequency(scaling, frequency) : frequency;
+    }
+}
+
+static void fill_row(float *out, uint32_t position, uint32_t head_dim, const double *frequencies)
+{
+    for (uint32_t i = 0; i < head_dim / 2; i++) {
+        double angle = position * frequencies[i];
         out[2 * i] = (float)cos(angle);
         out[2 * i + 1] = (float)sin(angle);
     }
 }
 
 vkdlm_status rotary_table_create(gpu_device *device, uint32_t max_length, uint32_t head_dim, double base,
-                                 rotary_table *out, vkdlm_error *err)
+                                 const rotary_scaling *scaling, rotary_table *out, vkdlm_error *err)
 {
     assert(max_length > 0 && head_dim % 2 == 0 && head_dim > 0 && head_dim <= ATTENTION_MAX_HEAD_DIM);
+    double frequencies[ATTENTION_MAX_HEAD_DIM / 2];
+    fill_frequencies(frequencies, head_dim, base, scaling);
     gpu_upload *upload = NULL;
     uint32_t row_bytes = head_dim * (uint32_t)sizeof(float);
     vkdlm_status status = gpu_buffer_create(device, GPU_MEMORY_DEVICE, (uint64_t)max_length * row_bytes,
@@ -41,7 +59,7 @@ vkdlm_status rotary_table_create(gpu_device *device, uint32_t max_length, uint32
         if (status != VKDLM_OK)
             goto fail;
         for (uint32_t i = 0; i < n; i++)
-            fill_row((float *)to + (size_t)i * head_dim, row + i, head_dim, base);
+            fill_row((float *)to + (size_t)i * head_dim, row + i, head_dim, frequencies);
     }
     status = gpu_upload_flush(upload, err);
     if (status != VKDLM_OK)

@@ -5,15 +5,25 @@
 #include "gpu/gpu.h"
 #include "ops/attention.h"
 
-/* Cosines and sines of position * base^(-2i/head_dim), i < head_dim/2, on the device. */
+/* Cosines and sines of position * w_i, w_i = base^(-2i/head_dim) or what scaling makes of it, i < head_dim/2,
+ * on the device. */
 typedef struct rotary_table {
     gpu_buffer buffer; /* [max_length][head_dim/2] of (cos, sin), f32 rounded from double */
     uint32_t max_length, head_dim;
 } rotary_table;
 
-/* Computes and uploads the table. *out must be zeroed. Errors: OUT_OF_*, DEVICE_LOST. */
+/* Llama 3's change of the inverse frequencies w, by their wavelength l = 2 pi / w and the length o that the
+ * model was first trained on: l < o / high_freq_factor keeps w, l > o / low_freq_factor gives w / factor, and
+ * between them (1 - m) w / factor + m w with m = (o / l - low_freq_factor) / (high_freq_factor -
+ * low_freq_factor). All are positive and finite, low_freq_factor < high_freq_factor. */
+typedef struct rotary_scaling {
+    double factor, low_freq_factor, high_freq_factor;
+    uint32_t original_length;
+} rotary_scaling;
+
+/* Computes and uploads the table. scaling NULL: none. *out must be zeroed. Errors: OUT_OF_*, DEVICE_LOST. */
 vkdlm_status rotary_table_create(gpu_device *device, uint32_t max_length, uint32_t head_dim, double base,
-                                 rotary_table *out, vkdlm_error *err);
+                                 const rotary_scaling *scaling, rotary_table *out, vkdlm_error *err);
 void rotary_table_destroy(rotary_table *table);
 
 /* Records the kernel: reads qkv, [rows, ld] as the projection wrote it (queries of all heads, keys, values,

@@ -54,9 +54,9 @@ layer layer_create(gpu_test *test, const attention_shape *shape, const attention
     free(index);
     /* NaN where the rotary kernel does not write. */
     l.workspace = gpu_test_buffer(test, NULL, attention_workspace_bytes(shape, reserved));
-    gpu_test_ok(
-        rotary_table_create(test->device, l.plan.max_length, shape->head_dim, LAYER_BASE, &l.table, &err),
-        &err);
+    gpu_test_ok(rotary_table_create(test->device, l.plan.max_length, shape->head_dim, LAYER_BASE, NULL,
+                                    &l.table, &err),
+                &err);
     return l;
 }
 

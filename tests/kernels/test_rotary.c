@@ -79,12 +79,47 @@ static void test_many_sequences(void **state)
     check(*state, (attention_shape){2, 2, 8, false}, lengths, COUNT(lengths));
 }
 
+/* The three cases of Llama 3's scaling, told apart by the wavelength. */
+static void test_llama3_scaling(void **state)
+{
+    enum { LENGTH = 9001, DIM = 64 };
+    gpu_test *t = *state;
+    rotary_scaling scaling = {32, 1, 4, 8192};
+    rotary_table table = {0};
+    vkdlm_error err;
+    gpu_test_ok(rotary_table_create(t->device, LENGTH, DIM, 500000, &scaling, &table, &err), &err);
+    float *found = gpu_test_alloc(LENGTH * DIM * sizeof *found);
+    gpu_test_read(t, &table.buffer, found, LENGTH * DIM * sizeof *found);
+    double *expected = gpu_test_alloc(LENGTH * DIM * sizeof *expected);
+    uint32_t n_kept = 0, n_divided = 0;
+    for (uint32_t i = 0; i < DIM / 2; i++) {
+        double w = pow(500000, -2.0 * i / DIM), length = 2 * acos(-1) / w, between = (8192 / length - 1) / 3;
+        n_kept += length < 8192.0 / 4;
+        n_divided += length > 8192.0;
+        double angle = length < 8192.0 / 4 ? w
+                       : length > 8192.0   ? w / 32
+                                           : (1 - between) * w / 32 + between * w;
+        for (uint32_t p = 0; p < LENGTH; p++) {
+            expected[(size_t)p * DIM + 2 * i] = cos(p * angle);
+            expected[(size_t)p * DIM + 2 * i + 1] = sin(p * angle);
+        }
+    }
+    /* 15 of the 32 frequencies are kept, 14 divided, 3 lie between. */
+    assert_int_equal(n_kept, 15);
+    assert_int_equal(n_divided, 14);
+    gpu_test_compare("table", expected, found, LENGTH * DIM, 0x1p-24, 0);
+    free(expected);
+    free(found);
+    rotary_table_destroy(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_far_positions),
         cmocka_unit_test(test_many_sequences),
+        cmocka_unit_test(test_llama3_scaling),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }
