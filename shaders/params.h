@@ -60,6 +60,14 @@ struct norm_params {
     float eps;
 };
 
+struct rms_params {
+    uint32_t n_rows;
+    uint32_t n_columns;
+    uint32_t ld;
+    uint32_t mod_stride, scale_offset, shift_offset, gate_offset; /* floats */
+    float eps;
+};
+
 struct timestep_params {
     uint32_t n_sequences;
 };

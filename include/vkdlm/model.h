@@ -5,6 +5,7 @@
 #define VKDLM_MODEL_H
 
 #include <vkdlm/device.h>
+#include <vkdlm/flow.h>
 #include <vkdlm/tensors.h>
 #include <vkdlm/tokenizer.h>
 
@@ -54,14 +55,46 @@ typedef struct vkdlm_model_options {
     bool (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
     void *user;
     const char *tokenizer; /* path of a tokenizer; NULL: the one beside the model, if any */
+    /* A diffusion path for a causal model: a directory with l2d.json and l2d.safetensors, or that
+     * .safetensors file; NULL: the one in the model's directory, if any. */
+    const char *l2d;
 } vkdlm_model_options;
 
+/* What a model generates with. */
+typedef enum vkdlm_family {
+    VKDLM_FAMILY_MASKED, /* a canvas of mask tokens is filled: vkdlm_generate, vkdlm_score */
+    VKDLM_FAMILY_CAUSAL, /* a prompt is continued: vkdlm_complete, vkdlm_predict */
+} vkdlm_family;
+
+/* The diffusion path of a causal model and the values its file gives; zeroed without one. */
+typedef struct vkdlm_flow_info {
+    bool present;
+    uint32_t dim;       /* n, components of the noisy embedding */
+    uint32_t n_classes; /* for guidance, without the null class; 0: none */
+    uint32_t lora_rank; /* 0: full weights */
+    double noise_scale; /* sigma */
+    uint32_t steps;     /* the defaults of vkdlm_flow_options, resolved */
+    vkdlm_solver solver;
+    vkdlm_estimate estimate;
+    vkdlm_velocity velocity;
+    const char *temperature; /* owned by the model */
+    double rtol, atol, end_time;
+} vkdlm_flow_info;
+
+#define VKDLM_MAX_END_IDS 16
+
 typedef struct vkdlm_model_info {
-    const char *architecture; /* static text */
-    uint32_t vocab_size;      /* ids the network takes, the mask token included */
-    int32_t mask_id;
-    uint32_t length; /* canvas length of training, and the longest */
+    const char *architecture; /* static text: "mdlm", "llama", "qwen2" */
+    vkdlm_family family;
+    uint32_t vocab_size; /* ids the network takes, the mask token included */
+    int32_t mask_id;     /* -1 for a causal model */
+    uint32_t length;     /* masked: canvas length of training, and the longest; causal: tokens of context */
     uint32_t hidden_dim, n_blocks, n_heads, cond_dim;
+    uint32_t n_kv_heads, head_dim, mlp_dim; /* causal */
+    int32_t begin_id;                       /* causal: beginning of text, -1: none */
+    int32_t end_ids[VKDLM_MAX_END_IDS];     /* causal: end of text */
+    uint32_t n_end_ids;
+    vkdlm_flow_info flow;
     bool time_conditioning;
     uint64_t n_parameters;
     uint64_t weight_bytes; /* on the device */

@@ -188,7 +188,13 @@ VKDLM_API vkdlm_status vkdlm_score(vkdlm_session *session, const int32_t *ids, s
 typedef struct vkdlm_forward_options {
     const int32_t *tokens; /* [n_sequences, length] */
     uint32_t n_sequences, length;
-    const float *sigma;   /* [n_sequences], NULL: 0; ignored by a model without time conditioning */
+    const float *sigma; /* [n_sequences], NULL: 0; ignored by a model without time conditioning */
+    /* L2D: one evaluation of the diffusion path for the token behind each sequence. x: [n_sequences, n] on
+     * the scale of the noise; NULL: the base model. t: [n_sequences] in [0, 1]. class_ids: [n_sequences], -1
+     * or a NULL array: the null class. Then there is one row of logits a sequence, and `rows` must be NULL;
+     * hidden is [n_blocks + 1, 1, hidden_dim], the encoder's output and y after each block. */
+    const float *x, *t;
+    const int32_t *class_ids;
     const uint32_t *rows; /* positions whose logits are wanted, ascending, [n_rows]; NULL: all */
     uint32_t n_rows;
     bool hidden; /* also the hidden states */

@@ -42,7 +42,7 @@ typedef struct cached_attention {
     gpu_device *device;
     attention_shape shape;
     enum kv_type type;
-    attention_variant variant;                 /* of the tiles */
+    attention_variant variant; /* of the tiles */
     const gpu_pipeline *write, *tiles, *rows;
 } cached_attention;
 
@@ -70,8 +70,8 @@ typedef struct qkv_columns {
     uint32_t q, k, v;
 } qkv_columns;
 
-/* Records the rotation of queries and keys and the write: keys and values into the cache's layer, queries into
- * the workspace. qkv: f32, rows of ld floats. */
+/* Records the rotation of queries and keys and the write: keys and values into the cache's layer, queries
+ * into the workspace. qkv: f32, rows of ld floats. */
 void cached_attention_write(gpu_commands *commands, const cached_attention *op, const rotary_table *table,
                             const kv_cache *cache, uint32_t layer, const attention_plan *plan, gpu_view qkv,
                             uint32_t ld, qkv_columns columns, gpu_view index, gpu_view workspace);
@@ -86,8 +86,8 @@ void cached_attention_tiles(gpu_commands *commands, const cached_attention *op, 
 
 /* One query per row: rows[r] = (sequence, position), u32 pairs; it is rotated to `position` here and attends
  * to positions 0 .. position of its sequence. q: f32, rows of ldq floats, queries from column q_column on,
- * head-major; output: f32, rows of ld floats, pad zero. Any number of rows may share a sequence. The bits of a
- * row depend on its query and its sequence alone. */
+ * head-major; output: f32, rows of ld floats, pad zero. Any number of rows may share a sequence. The bits of
+ * a row depend on its query and its sequence alone. */
 void cached_attention_rows(gpu_commands *commands, const cached_attention *op, const rotary_table *table,
                            const kv_cache *cache, uint32_t layer, gpu_view q, uint32_t ldq, uint32_t q_column,
                            gpu_view rows, uint32_t n_rows, gpu_view output, uint32_t ld);

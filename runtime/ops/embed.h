@@ -16,8 +16,9 @@ typedef struct embed_table {
 } embed_table;
 
 /* Records x[r, c] = table[tokens[r], c], r < n_tokens, c < n_columns, and x[r, c] = 0 for n_columns <= c <
- * ld. tokens: one 32-bit id every token_stride words, all below n_rows (the rows of others keep what they held). x: f32, rows of ld
- * floats (a multiple of 32). 16-bit values are widened exactly. A failure is remembered by the commands. */
+ * ld. tokens: one 32-bit id every token_stride words, all below n_rows (the rows of others keep what they
+ * held). x: f32, rows of ld floats (a multiple of 32). 16-bit values are widened exactly. A failure is
+ * remembered by the commands. */
 void ops_embed(gpu_device *device, gpu_commands *commands, const embed_table *table, gpu_view tokens,
                uint32_t token_stride, uint32_t n_tokens, gpu_view x, uint32_t ld);
 

@@ -16,20 +16,20 @@
  * Rows are f32 of ld floats, pads zero and kept so. */
 typedef struct flow_stage_args {
     uint32_t n_rows, n_columns, ld;
-    uint32_t n_branches;     /* 1 or 2; row r of branch b is row b n_rows + r */
-    gpu_view target;         /* [n_branches n_rows]: u where normalise is set, x_hat itself otherwise */
-    bool normalise;          /* x_hat = rescale * u / max(||u||, 1e-12) */
+    uint32_t n_branches; /* 1 or 2; row r of branch b is row b n_rows + r */
+    gpu_view target;     /* [n_branches n_rows]: u where normalise is set, x_hat itself otherwise */
+    bool normalise;      /* x_hat = rescale * u / max(||u||, 1e-12) */
     float rescale;
     float branch_weight[FLOW_MAX_BRANCHES];
-    float factor;            /* 1 / (1 - t), 1 / (1 - t)^2, or 0 where the velocity is zero */
-    gpu_view state;          /* [n_rows]: at the last grid point; read, and written when `advance` */
-    gpu_view stage;          /* [n_rows]: where the velocity is taken; read, then the next one */
-    gpu_view slopes;         /* FLOW_MAX_SLOPES of [n_rows, rounded up to 64]: velocities of this step */
-    uint32_t slope;          /* the slope that this call gives */
+    float factor;                /* 1 / (1 - t), 1 / (1 - t)^2, or 0 where the velocity is zero */
+    gpu_view state;              /* [n_rows]: at the last grid point; read, and written when `advance` */
+    gpu_view stage;              /* [n_rows]: where the velocity is taken; read, then the next one */
+    gpu_view slopes;             /* FLOW_MAX_SLOPES of [n_rows, rounded up to 64]: velocities of this step */
+    uint32_t slope;              /* the slope that this call gives */
     float step[FLOW_MAX_SLOPES]; /* next stage = state + sum over i <= slope of step[i] slopes[i] */
-    bool advance;            /* the next stage is also the state at the next grid point */
-    float input_scale;       /* of the next evaluation's input */
-    gpu_view input;          /* [n_branches n_rows]: input_scale * next stage, once for each branch */
+    bool advance;                /* the next stage is also the state at the next grid point */
+    float input_scale;           /* of the next evaluation's input */
+    gpu_view input;              /* [n_branches n_rows]: input_scale * next stage, once for each branch */
 } flow_stage_args;
 
 /* Records it. A failure is remembered by the commands, as by the others. */

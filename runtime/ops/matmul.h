@@ -31,8 +31,8 @@ typedef struct matmul_args {
     gpu_view row_seq; /* u32 [n_rows, to the next multiple of 64]: gate row of each row; buffer NULL: row 0 */
     uint32_t ld_gate;
 
-    /* Low-rank adaptation: the sum goes on over z and b, v = W x + B z (+ bias), in the same kernel. b has the
-     * padded N of w and type F32; NULL: none. */
+    /* Low-rank adaptation: the sum goes on over z and b, v = W x + B z (+ bias), in the same kernel. b has
+     * the padded N of w and type F32; NULL: none. */
     const weight *lora_b;
     gpu_view lora_z; /* f32, rows of ldz floats, pad columns up to b's padded K zero */
     uint32_t ldz;

@@ -1,75 +1,275 @@
 #include "ops/weight.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "base/size.h"
 
-enum { MAX_SIDE = 1 << 24, BLOCK = 64 };
+enum { MAX_SIDE = 1 << 24, BLOCK = 64, PAIR_COLUMNS = 4 };
 
-vkdlm_status weight_describe(const vkdlm_tensor *tensor, weight *out, vkdlm_error *err)
+/* ---- shapes --------------------------------------------------------------------------------------- */
+
+static uint64_t part_depth(const weight_part *part)
 {
-    memset(out, 0, sizeof *out);
-    if (tensor->dtype != VKDLM_DTYPE_F32 && tensor->dtype != VKDLM_DTYPE_F16 &&
-        tensor->dtype != VKDLM_DTYPE_BF16)
+    return part->tensor->shape[part->transposed ? 0 : 1];
+}
+
+static uint32_t part_columns(const weight_part *part)
+{
+    uint32_t n = (uint32_t)part->tensor->shape[part->transposed ? 1 : 0];
+    return part->n_columns ? part->n_columns : n - part->first;
+}
+
+uint32_t weight_part_column(const weight_source *source, uint32_t part)
+{
+    if (source->layout == WEIGHT_PAIRED)
+        return part * PAIR_COLUMNS;
+    uint32_t step = source->column_step ? source->column_step : WEIGHT_PANEL_COLUMNS, column = 0;
+    for (uint32_t i = 0; i < part; i++)
+        column = (uint32_t)size_round_up(column + part_columns(&source->parts[i]), step);
+    return column;
+}
+
+static vkdlm_status check_part(const weight_part *part, vkdlm_error *err)
+{
+    const vkdlm_tensor *t = part->tensor;
+    if (t->dtype != VKDLM_DTYPE_F32 && t->dtype != VKDLM_DTYPE_F16 && t->dtype != VKDLM_DTYPE_BF16)
         return error_set(err, VKDLM_UNSUPPORTED, "%s: tensor '%s': a weight is F32, F16 or BF16, found %s",
-                         tensor->file, tensor->name, vkdlm_dtype_name(tensor->dtype));
-    if (tensor->n_dims != 2 || tensor->shape[0] < 1 || tensor->shape[0] > MAX_SIDE || tensor->shape[1] < 1 ||
-        tensor->shape[1] > MAX_SIDE)
+                         t->file, t->name, vkdlm_dtype_name(t->dtype));
+    if (t->n_dims != 2 || t->shape[0] < 1 || t->shape[0] > MAX_SIDE || t->shape[1] < 1 ||
+        t->shape[1] > MAX_SIDE)
         return error_set(
             err, VKDLM_MALFORMED,
             "%s: tensor '%s': a weight has 2 dimensions of 1 to %d, found %u (%" PRIu64 " x %" PRIu64 ")",
-            tensor->file, tensor->name, MAX_SIDE, tensor->n_dims, tensor->shape[0], tensor->shape[1]);
-    out->dtype = tensor->dtype;
-    out->n_columns = (uint32_t)tensor->shape[0];
-    out->depth = (uint32_t)tensor->shape[1];
+            t->file, t->name, MAX_SIDE, t->n_dims, t->shape[0], t->shape[1]);
+    uint64_t n = t->shape[part->transposed ? 1 : 0];
+    if (part->first >= n || part->n_columns > n - part->first)
+        return error_set(err, VKDLM_MALFORMED,
+                         "%s: tensor '%s': a part of %u outputs from %u on is expected in it, found %" PRIu64,
+                         t->file, t->name, part->n_columns, part->first, n);
+    return VKDLM_OK;
+}
+
+/* Whether a part can stand beside the first one. */
+static vkdlm_status check_fit(const weight_source *source, const weight_part *part, vkdlm_error *err)
+{
+    const weight_part *first = source->parts;
+    const vkdlm_tensor *t = part->tensor;
+    if (!source->widen && t->dtype != first->tensor->dtype)
+        return error_set(err, VKDLM_MALFORMED, "%s: tensor '%s': expected %s like '%s', found %s", t->file,
+                         t->name, vkdlm_dtype_name(first->tensor->dtype), first->tensor->name,
+                         vkdlm_dtype_name(t->dtype));
+    if (part_depth(part) != part_depth(first))
+        return error_set(
+            err, VKDLM_MALFORMED, "%s: tensor '%s': expected %" PRIu64 " inputs like '%s', found %" PRIu64,
+            t->file, t->name, part_depth(first), first->tensor->name, part_depth(part));
+    if (source->layout == WEIGHT_PAIRED && part_columns(part) != part_columns(first))
+        return error_set(err, VKDLM_MALFORMED, "%s: tensor '%s': expected %u outputs like '%s', found %u",
+                         t->file, t->name, part_columns(first), first->tensor->name, part_columns(part));
+    return VKDLM_OK;
+}
+
+vkdlm_status weight_describe_source(const weight_source *source, weight *out, vkdlm_error *err)
+{
+    assert(source->n_parts > 0 && source->column_step % WEIGHT_PANEL_COLUMNS == 0);
+    assert(source->layout != WEIGHT_PAIRED || source->n_parts == 2);
+    assert(source->widen || source->scale == 0 || source->scale == 1);
+    memset(out, 0, sizeof *out);
+    uint64_t n_columns = 0, step = source->column_step ? source->column_step : WEIGHT_PANEL_COLUMNS;
+    for (uint32_t i = 0; i < source->n_parts; i++) {
+        const weight_part *part = &source->parts[i];
+        vkdlm_status status = check_part(part, err);
+        if (!status && i > 0)
+            status = check_fit(source, part, err);
+        if (status)
+            return status;
+        if (source->layout == WEIGHT_PAIRED)
+            n_columns += weight_pad(part_columns(part));
+        else
+            n_columns = size_round_up(n_columns, step) + part_columns(part);
+    }
+    const vkdlm_tensor *tensor = source->parts[0].tensor;
+    uint64_t depth = part_depth(source->parts);
+    if (source->diagonal)
+        depth = (uint64_t)weight_pad((uint32_t)depth) * source->n_parts;
+    if (n_columns > MAX_SIDE || depth > MAX_SIDE)
+        return error_set(err, VKDLM_MALFORMED,
+                         "%s: tensor '%s': with those beside it, a weight has at most %d inputs and outputs, "
+                         "found %" PRIu64 " and %" PRIu64,
+                         tensor->file, tensor->name, MAX_SIDE, depth, n_columns);
+    out->dtype = source->widen ? VKDLM_DTYPE_F32 : tensor->dtype;
+    out->n_columns = (uint32_t)n_columns;
+    out->depth = (uint32_t)depth;
     out->n_panels = weight_pad(out->n_columns) / WEIGHT_PANEL_COLUMNS;
     out->panel_bytes = (uint64_t)weight_pad(out->depth) * WEIGHT_PANEL_COLUMNS * vkdlm_dtype_size(out->dtype);
     out->bytes = out->panel_bytes * out->n_panels;
     return VKDLM_OK;
 }
 
-/* Rows k .. k+n_k-1 of one panel; elements are moved as words of `size` bytes. Blocks of k keep both the rows
- * of the source and the block of the destination in the first-level cache. */
-static void pack_rows(unsigned char *dst, const vkdlm_tensor *tensor, uint32_t panel, uint32_t k,
-                      uint32_t n_k, size_t size)
+/* The source that is one whole tensor. */
+static weight_source whole(const weight_part *part)
 {
-    uint64_t depth = tensor->shape[1];
-    uint64_t first = (uint64_t)panel * WEIGHT_PANEL_COLUMNS;
-    uint32_t n_columns = (uint32_t)u64_min(WEIGHT_PANEL_COLUMNS, tensor->shape[0] - first);
-    uint32_t n_real = k < depth ? (uint32_t)u64_min(n_k, depth - k) : 0;
-    if (n_columns < WEIGHT_PANEL_COLUMNS || n_real < n_k)
-        memset(dst, 0, n_k * WEIGHT_PANEL_COLUMNS * size);
-    for (uint32_t k0 = 0; k0 < n_real; k0 += BLOCK) {
-        uint32_t k1 = u32_min(k0 + BLOCK, n_real);
-        for (uint32_t j = 0; j < n_columns; j++) {
-            const unsigned char *row = (const unsigned char *)tensor->data + ((first + j) * depth + k) * size;
-            if (size == 4)
-                for (uint32_t i = k0; i < k1; i++)
-                    memcpy(dst + ((size_t)i * WEIGHT_PANEL_COLUMNS + j) * 4, row + (size_t)i * 4, 4);
-            else
-                for (uint32_t i = k0; i < k1; i++)
-                    memcpy(dst + ((size_t)i * WEIGHT_PANEL_COLUMNS + j) * 2, row + (size_t)i * 2, 2);
+    return (weight_source){.parts = part, .n_parts = 1, .name = part->tensor->name};
+}
+
+vkdlm_status weight_describe(const vkdlm_tensor *tensor, weight *out, vkdlm_error *err)
+{
+    weight_part part = {.tensor = tensor};
+    weight_source source = whole(&part);
+    return weight_describe_source(&source, out, err);
+}
+
+weight weight_first_columns(const weight *w, uint32_t n_columns)
+{
+    assert(n_columns % WEIGHT_PANEL_COLUMNS == 0 && n_columns / WEIGHT_PANEL_COLUMNS <= w->n_panels);
+    weight first = *w;
+    first.n_columns = n_columns;
+    first.n_panels = n_columns / WEIGHT_PANEL_COLUMNS;
+    first.bytes = first.panel_bytes * first.n_panels;
+    return first;
+}
+
+/* ---- packing -------------------------------------------------------------------------------------- */
+
+/* Where a column of a panel comes from: values k = first_k .. last_k-1, `step` bytes apart. */
+typedef struct column {
+    const unsigned char *data; /* NULL: the column is zero */
+    size_t step;
+    uint32_t first_k, last_k;
+    vkdlm_dtype dtype;
+} column;
+
+static column part_column(const weight_source *source, uint32_t index, uint32_t at)
+{
+    const weight_part *part = &source->parts[index];
+    const vkdlm_tensor *tensor = part->tensor;
+    size_t size = vkdlm_dtype_size(tensor->dtype);
+    uint32_t depth = (uint32_t)part_depth(part);
+    uint64_t row = (uint64_t)part->first + at;
+    column c = {.first_k = source->diagonal ? index * weight_pad(depth) : 0, .dtype = tensor->dtype};
+    c.last_k = c.first_k + depth;
+    c.step = part->transposed ? (size_t)tensor->shape[1] * size : size;
+    c.data = (const unsigned char *)tensor->data + (part->transposed ? row : row * depth) * size;
+    return c;
+}
+
+static void find_columns(const weight_source *source, uint32_t panel, column out[WEIGHT_PANEL_COLUMNS])
+{
+    memset(out, 0, WEIGHT_PANEL_COLUMNS * sizeof *out);
+    uint32_t first = panel * WEIGHT_PANEL_COLUMNS, index = 0;
+    if (source->layout == WEIGHT_PAIRED) {
+        for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS; j++) {
+            uint32_t at = (first + j) / (2 * PAIR_COLUMNS) * PAIR_COLUMNS + j % PAIR_COLUMNS;
+            index = j / PAIR_COLUMNS % 2;
+            if (at < part_columns(&source->parts[index]))
+                out[j] = part_column(source, index, at);
         }
+        return;
     }
+    /* Parts begin with a panel: a panel has columns of one part. */
+    while (index + 1 < source->n_parts && weight_part_column(source, index + 1) <= first)
+        index++;
+    uint32_t at = first - weight_part_column(source, index), n = part_columns(&source->parts[index]);
+    for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS && at + j < n; j++)
+        out[j] = part_column(source, index, at + j);
+}
+
+/* n values, `step` bytes apart, to a column of a panel: as words of 2 or 4 bytes, or widened. */
+static void copy_2(unsigned char *dst, const unsigned char *from, size_t step, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(dst + (size_t)i * WEIGHT_PANEL_COLUMNS * 2, from + i * step, 2);
+}
+
+static void copy_4(unsigned char *dst, const unsigned char *from, size_t step, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(dst + (size_t)i * WEIGHT_PANEL_COLUMNS * 4, from + i * step, 4);
+}
+
+static void copy_wide(unsigned char *dst, const column *c, const unsigned char *from, uint32_t n, float scale)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t half;
+        float value;
+        memcpy(&half, from + i * c->step, sizeof half);
+        if (c->dtype == VKDLM_DTYPE_F32)
+            memcpy(&value, from + i * c->step, sizeof value);
+        else
+            value = c->dtype == VKDLM_DTYPE_F16 ? f32_from_f16(half) : f32_from_bf16(half);
+        value *= scale;
+        memcpy(dst + (size_t)i * WEIGHT_PANEL_COLUMNS * sizeof value, &value, sizeof value);
+    }
+}
+
+/* Rows k .. k+n_k-1 of one panel of the weight that w describes. Blocks of k keep both the values of the
+ * source and the block of the destination in the first-level cache. */
+static void pack_rows(unsigned char *dst, const weight_source *source, const weight *w, uint32_t panel,
+                      uint32_t k, uint32_t n_k)
+{
+    column columns[WEIGHT_PANEL_COLUMNS];
+    find_columns(source, panel, columns);
+    size_t size = vkdlm_dtype_size(w->dtype);
+    float scale = source->scale != 0 ? source->scale : 1;
+    uint32_t end = k + n_k;
+    bool complete = true;
+    for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS; j++)
+        complete = complete && columns[j].data && columns[j].first_k <= k && columns[j].last_k >= end;
+    if (!complete)
+        memset(dst, 0, n_k * WEIGHT_PANEL_COLUMNS * size);
+    for (uint32_t k0 = k; k0 < end; k0 += BLOCK)
+        for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS; j++) {
+            const column *c = &columns[j];
+            uint32_t from = k0 > c->first_k ? k0 : c->first_k;
+            uint32_t to = u32_min(u32_min(k0 + BLOCK, end), c->last_k);
+            if (!c->data || from >= to)
+                continue;
+            const unsigned char *values = c->data + (from - c->first_k) * c->step;
+            unsigned char *to_column = dst + ((size_t)(from - k) * WEIGHT_PANEL_COLUMNS + j) * size;
+            if (source->widen)
+                copy_wide(to_column, c, values, to - from, scale);
+            else if (size == 2)
+                copy_2(to_column, values, c->step, to - from);
+            else
+                copy_4(to_column, values, c->step, to - from);
+        }
+}
+
+/* Panels first .. first+n-1 of the weight that w describes. */
+static void pack_panels(unsigned char *dst, const weight_source *source, const weight *w, uint32_t first,
+                        uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        pack_rows(dst + i * w->panel_bytes, source, w, first + i, 0, weight_pad(w->depth));
+}
+
+void weight_pack_source(void *dst, const weight_source *source, uint32_t first, uint32_t n)
+{
+    weight w;
+    vkdlm_error err;
+    vkdlm_status status = weight_describe_source(source, &w, &err);
+    assert(status == VKDLM_OK);
+    if (!status)
+        pack_panels(dst, source, &w, first, n);
 }
 
 void weight_pack_panels(void *dst, const vkdlm_tensor *tensor, uint32_t first, uint32_t n)
 {
-    uint32_t depth = weight_pad((uint32_t)tensor->shape[1]);
-    size_t size = vkdlm_dtype_size(tensor->dtype);
-    for (uint32_t i = 0; i < n; i++)
-        pack_rows((unsigned char *)dst + (size_t)i * depth * WEIGHT_PANEL_COLUMNS * size, tensor, first + i,
-                  0, depth, size);
+    weight_part part = {.tensor = tensor};
+    weight_source source = whole(&part);
+    weight_pack_source(dst, &source, first, n);
 }
 
+/* ---- uploads -------------------------------------------------------------------------------------- */
+
 /* One panel that is larger than the staging memory, in pieces of whole k. */
-static vkdlm_status upload_in_pieces(gpu_upload *upload, const vkdlm_tensor *tensor, const weight *w,
+static vkdlm_status upload_in_pieces(gpu_upload *upload, const weight_source *source, const weight *w,
                                      uint32_t panel, vkdlm_error *err)
 {
-    size_t size = vkdlm_dtype_size(w->dtype);
-    uint64_t row_bytes = WEIGHT_PANEL_COLUMNS * size;
+    uint64_t row_bytes = WEIGHT_PANEL_COLUMNS * vkdlm_dtype_size(w->dtype);
     uint32_t depth = weight_pad(w->depth);
     uint32_t step = (uint32_t)u64_min(gpu_upload_max_bytes(upload) / row_bytes, depth);
     if (step == 0)
@@ -83,17 +283,17 @@ static vkdlm_status upload_in_pieces(gpu_upload *upload, const vkdlm_tensor *ten
                                                  n * row_bytes, &dst, err);
         if (status)
             return status;
-        pack_rows(dst, tensor, panel, k, n, size);
+        pack_rows(dst, source, w, panel, k, n);
     }
     return VKDLM_OK;
 }
 
-vkdlm_status weight_upload(gpu_device *device, gpu_upload *upload, const vkdlm_tensor *tensor, weight *out,
-                           vkdlm_error *err)
+vkdlm_status weight_upload_source(gpu_device *device, gpu_upload *upload, const weight_source *source,
+                                  weight *out, vkdlm_error *err)
 {
-    vkdlm_status status = weight_describe(tensor, out, err);
+    vkdlm_status status = weight_describe_source(source, out, err);
     if (!status)
-        status = gpu_buffer_create(device, GPU_MEMORY_DEVICE, out->bytes, tensor->name, &out->buffer, err);
+        status = gpu_buffer_create(device, GPU_MEMORY_DEVICE, out->bytes, source->name, &out->buffer, err);
     if (status) {
         memset(out, 0, sizeof *out);
         return status;
@@ -103,10 +303,10 @@ vkdlm_status weight_upload(gpu_device *device, gpu_upload *upload, const vkdlm_t
         uint32_t n = at_once ? u32_min((uint32_t)at_once, out->n_panels - panel) : 1;
         void *dst;
         if (at_once == 0)
-            status = upload_in_pieces(upload, tensor, out, panel, err);
+            status = upload_in_pieces(upload, source, out, panel, err);
         else if (!(status = gpu_upload_reserve(upload, &out->buffer, panel * out->panel_bytes,
                                                n * out->panel_bytes, &dst, err)))
-            weight_pack_panels(dst, tensor, panel, n);
+            pack_panels(dst, source, out, panel, n);
         panel += n;
     }
     if (status) {
@@ -115,6 +315,14 @@ vkdlm_status weight_upload(gpu_device *device, gpu_upload *upload, const vkdlm_t
         weight_destroy(out);
     }
     return status;
+}
+
+vkdlm_status weight_upload(gpu_device *device, gpu_upload *upload, const vkdlm_tensor *tensor, weight *out,
+                           vkdlm_error *err)
+{
+    weight_part part = {.tensor = tensor};
+    weight_source source = whole(&part);
+    return weight_upload_source(device, upload, &source, out, err);
 }
 
 void weight_destroy(weight *w)

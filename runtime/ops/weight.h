@@ -63,9 +63,9 @@ typedef struct weight_source {
     uint32_t n_parts;
     enum weight_layout layout;
     uint32_t column_step; /* of WEIGHT_STACKED: a multiple of 32; 0: 32 */
-    bool diagonal; /* part i has values k = i pad(K) .. only, and zero elsewhere: depth n_parts pad(K) */
-    bool widen;    /* f32 on the device, whatever the tensors' type */
-    float scale;   /* of every value, with widen; 0: 1 */
+    bool diagonal;    /* part i has values k = i pad(K) .. only, and zero elsewhere: depth n_parts pad(K) */
+    bool widen;       /* f32 on the device, whatever the tensors' type */
+    float scale;      /* of every value, with widen; 0: 1 */
     const char *name; /* for messages of missing memory */
 } weight_source;
 

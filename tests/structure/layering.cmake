@@ -16,7 +16,7 @@ set(may_include
   "gpu     | gpu base public vulkan shaders"
   "ops     | ops gpu base public shaders"
   "model   | model ops gpu format base public shaders"
-  "sample  | sample base public model/denoiser.h"
+  "sample  | sample base public model/denoiser.h model/causal.h"
   "session | session sample model ops gpu text format base public"
   "trajectory | trajectory base public"
   "cli     | cli public")

@@ -1,0 +1,58 @@
+#include "ops/rms.h"
+
+#include "base/error.h"
+#include "ops/groups.h"
+#include "shaders/params.h"
+
+static void choose_shape(const gpu_caps *caps, uint32_t ld, uint32_t *size, uint32_t *lanes)
+{
+    if (caps->type == GPU_TYPE_CPU) {
+        *size = 8;
+        *lanes = 1;
+        return;
+    }
+    *size = 128;
+    *lanes = 8;
+    while (*lanes < *size && *lanes * 4 < ld)
+        *lanes *= 2;
+}
+
+void ops_rms(gpu_device *device, gpu_commands *commands, const rms_args *a)
+{
+    vkdlm_error err;
+    const gpu_pipeline *pipeline;
+    const gpu_caps *caps = gpu_device_caps(device);
+    uint32_t size, lanes;
+    choose_shape(caps, a->ld, &size, &lanes);
+    bool has_add = a->add.buffer != NULL;
+    const gpu_spec spec = {
+        .n = 6,
+        .value = {size, lanes, a->source.buffer != NULL, a->row_mod.buffer != NULL, a->scale_shift, has_add}};
+    /* As in norm.c: texels pay on Mesa's CPU driver. */
+    bool texels = caps->type == GPU_TYPE_CPU && caps->texel_buffers;
+    if (gpu_pipeline_get(device, texels ? GPU_KERNEL_RMS_TEXELS : GPU_KERNEL_RMS, &spec, &pipeline, &err)) {
+        gpu_commands_fail(commands, &err);
+        return;
+    }
+    /* The shader has the bindings whether they are used or not: x stands in for the absent ones. */
+    const gpu_view views[] = {a->x,
+                              a->y,
+                              a->weight,
+                              a->modulation.buffer ? a->modulation : a->x,
+                              a->source.buffer ? a->source : a->x,
+                              a->row_mod.buffer ? a->row_mod : a->x,
+                              has_add ? a->add : a->x};
+    const struct rms_params push = {
+        .n_rows = a->n_rows,
+        .n_columns = a->n_columns,
+        .ld = a->ld,
+        .mod_stride = a->mod_stride,
+        .scale_offset = a->scale_offset,
+        .shift_offset = a->shift_offset,
+        .gate_offset = a->gate_offset,
+        .eps = a->eps,
+    };
+    uint32_t groups_x, groups_y;
+    groups_fold(device, ((uint64_t)a->n_rows + size / lanes - 1) / (size / lanes), &groups_x, &groups_y);
+    gpu_dispatch(commands, pipeline, views, 7, &push, sizeof push, groups_x, groups_y, 1);
+}
