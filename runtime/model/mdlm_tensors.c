@@ -5,17 +5,15 @@
 #include <string.h>
 
 #include "base/error.h"
-
-#define MAX_NAME 128
+#include "model/binding.h"
 
 /* A dimension as the configuration gives it. */
-enum dim { DIM_NONE, DIM_V, DIM_D, DIM_2D, DIM_3D, DIM_4D, DIM_6D, DIM_C, DIM_FEATURES };
+enum dim { DIM_NONE, DIM_V, DIM_D, DIM_2D, DIM_3D, DIM_4D, DIM_6D, DIM_C, DIM_FEATURES, N_DIMS };
 
-static uint64_t dim_size(enum dim dim, const mdlm_config *config)
+static void list_sizes(const mdlm_config *config, uint64_t sizes[N_DIMS])
 {
     uint64_t d = config->hidden_dim;
-    const uint64_t sizes[] = {
-        [DIM_NONE] = 0,
+    const uint64_t table[N_DIMS] = {
         [DIM_V] = config->vocab_size,
         [DIM_D] = d,
         [DIM_2D] = 2 * d,
@@ -25,30 +23,11 @@ static uint64_t dim_size(enum dim dim, const mdlm_config *config)
         [DIM_C] = config->cond_dim,
         [DIM_FEATURES] = MDLM_TIMESTEP_FEATURES,
     };
-    return sizes[dim];
+    memcpy(sizes, table, sizeof table);
 }
 
-/* One tensor: its name behind the prefix, where its pointer goes, its shape. */
-typedef struct binding {
-    const char *name;
-    size_t offset;
-    enum dim shape[2];
-} binding;
-
-#define TENSOR(field, name, ...)             \
-    {                                        \
-        name, offsetof(mdlm_tensors, field), \
-        {                                    \
-            __VA_ARGS__                      \
-        }                                    \
-    }
-#define BLOCK(field, name, ...)                    \
-    {                                              \
-        name, offsetof(mdlm_block_tensors, field), \
-        {                                          \
-            __VA_ARGS__                            \
-        }                                          \
-    }
+#define TENSOR(field, name, ...) BINDING(mdlm_tensors, field, name, __VA_ARGS__)
+#define BLOCK(field, name, ...)  BINDING(mdlm_block_tensors, field, name, __VA_ARGS__)
 
 static const binding tensor_table[] = {
     TENSOR(embedding, "vocab_embed.embedding", DIM_V, DIM_D),
@@ -81,34 +60,19 @@ static const char *const ignored_table[] = {"backbone.rotary_emb.inv_freq"};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-/* Binds every row of a table into the struct at `into`; names of blocks begin with prefix. */
-static vkdlm_status bind_table(checkpoint *ck, const mdlm_config *config, const binding *table, size_t n,
-                               const char *prefix, void *into, vkdlm_error *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        char name[MAX_NAME];
-        snprintf(name, sizeof name, "%s%s", prefix, table[i].name);
-        uint32_t n_dims = table[i].shape[1] == DIM_NONE ? 1 : 2;
-        uint64_t shape[2] = {dim_size(table[i].shape[0], config), dim_size(table[i].shape[1], config)};
-        const vkdlm_tensor **slot = (const vkdlm_tensor **)(void *)((char *)into + table[i].offset);
-        vkdlm_status status = checkpoint_take(ck, name, n_dims, shape, slot, err);
-        if (status)
-            return status;
-    }
-    return VKDLM_OK;
-}
-
 vkdlm_status mdlm_tensors_bind(checkpoint *ck, const mdlm_config *config, mdlm_tensors *out, vkdlm_error *err)
 {
     *out = (mdlm_tensors){0};
     out->blocks = calloc(config->n_blocks, sizeof *out->blocks);
     if (!out->blocks)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory for %u blocks", config->n_blocks);
-    vkdlm_status status = bind_table(ck, config, tensor_table, COUNT(tensor_table), "backbone.", out, err);
+    uint64_t sizes[N_DIMS];
+    list_sizes(config, sizes);
+    vkdlm_status status = binding_take(ck, sizes, tensor_table, COUNT(tensor_table), "backbone.", out, err);
     for (uint32_t i = 0; i < config->n_blocks && !status; i++) {
-        char prefix[MAX_NAME / 2];
+        char prefix[BINDING_MAX_NAME / 2];
         snprintf(prefix, sizeof prefix, "backbone.blocks.%u.", i);
-        status = bind_table(ck, config, block_table, COUNT(block_table), prefix, &out->blocks[i], err);
+        status = binding_take(ck, sizes, block_table, COUNT(block_table), prefix, &out->blocks[i], err);
     }
     for (size_t i = 0; i < COUNT(ignored_table); i++)
         checkpoint_ignore(ck, ignored_table[i]);
