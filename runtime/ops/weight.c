@@ -8,7 +8,7 @@
 #include "base/half.h"
 #include "base/size.h"
 
-enum { MAX_SIDE = 1 << 24, BLOCK = 64, PAIR_COLUMNS = 4 };
+enum { MAX_SIDE = 1 << 24, QUAD = 4 };
 
 /* ---- shapes --------------------------------------------------------------------------------------- */
 
@@ -26,7 +26,7 @@ static uint32_t part_columns(const weight_part *part)
 uint32_t weight_part_column(const weight_source *source, uint32_t part)
 {
     if (source->layout == WEIGHT_PAIRED)
-        return part * PAIR_COLUMNS;
+        return part * QUAD;
     uint32_t step = source->column_step ? source->column_step : WEIGHT_PANEL_COLUMNS, column = 0;
     for (uint32_t i = 0; i < part; i++)
         column = (uint32_t)size_round_up(column + part_columns(&source->parts[i]), step);
@@ -41,10 +41,10 @@ static vkdlm_status check_part(const weight_part *part, vkdlm_error *err)
                          t->file, t->name, vkdlm_dtype_name(t->dtype));
     if (t->n_dims != 2 || t->shape[0] < 1 || t->shape[0] > MAX_SIDE || t->shape[1] < 1 ||
         t->shape[1] > MAX_SIDE)
-        return error_set(
-            err, VKDLM_MALFORMED,
-            "%s: tensor '%s': a weight has 2 dimensions of 1 to %d, found %u (%" PRIu64 " x %" PRIu64 ")",
-            t->file, t->name, MAX_SIDE, t->n_dims, t->shape[0], t->shape[1]);
+        return error_set(err, VKDLM_MALFORMED,
+                         "%s: tensor '%s': a weight has 2 dimensions of 1 to %d, found %u (%" PRIu64
+                         " x %" PRIu64 ")",
+                         t->file, t->name, MAX_SIDE, t->n_dims, t->shape[0], t->shape[1]);
     uint64_t n = t->shape[part->transposed ? 1 : 0];
     if (part->first >= n || part->n_columns > n - part->first)
         return error_set(err, VKDLM_MALFORMED,
@@ -63,9 +63,9 @@ static vkdlm_status check_fit(const weight_source *source, const weight_part *pa
                          t->name, vkdlm_dtype_name(first->tensor->dtype), first->tensor->name,
                          vkdlm_dtype_name(t->dtype));
     if (part_depth(part) != part_depth(first))
-        return error_set(
-            err, VKDLM_MALFORMED, "%s: tensor '%s': expected %" PRIu64 " inputs like '%s', found %" PRIu64,
-            t->file, t->name, part_depth(first), first->tensor->name, part_depth(part));
+        return error_set(err, VKDLM_MALFORMED,
+                         "%s: tensor '%s': expected %" PRIu64 " inputs like '%s', found %" PRIu64, t->file,
+                         t->name, part_depth(first), first->tensor->name, part_depth(part));
     if (source->layout == WEIGHT_PAIRED && part_columns(part) != part_columns(first))
         return error_set(err, VKDLM_MALFORMED, "%s: tensor '%s': expected %u outputs like '%s', found %u",
                          t->file, t->name, part_columns(first), first->tensor->name, part_columns(part));
@@ -134,107 +134,122 @@ weight weight_first_columns(const weight *w, uint32_t n_columns)
 
 /* ---- packing -------------------------------------------------------------------------------------- */
 
-/* Where a column of a panel comes from: values k = first_k .. last_k-1, `step` bytes apart. */
-typedef struct column {
-    const unsigned char *data; /* NULL: the column is zero */
-    size_t step;
-    uint32_t first_k, last_k;
+/* Where four columns of a panel come from: the first n_columns of them, `next` bytes apart, have values
+ * k = first_k .. last_k-1, `step` bytes apart; everything else is zero. */
+typedef struct quad {
+    const unsigned char *data;
+    size_t next, step;
+    uint32_t n_columns, first_k, last_k;
     vkdlm_dtype dtype;
-} column;
+} quad;
 
-static column part_column(const weight_source *source, uint32_t index, uint32_t at)
+/* Columns at .. at+3 of a part. */
+static quad find_in_part(const weight_source *source, uint32_t index, uint32_t at)
 {
     const weight_part *part = &source->parts[index];
     const vkdlm_tensor *tensor = part->tensor;
-    size_t size = vkdlm_dtype_size(tensor->dtype);
-    uint32_t depth = (uint32_t)part_depth(part);
-    uint64_t row = (uint64_t)part->first + at;
-    column c = {.first_k = source->diagonal ? index * weight_pad(depth) : 0, .dtype = tensor->dtype};
-    c.last_k = c.first_k + depth;
-    c.step = part->transposed ? (size_t)tensor->shape[1] * size : size;
-    c.data = (const unsigned char *)tensor->data + (part->transposed ? row : row * depth) * size;
-    return c;
+    uint32_t n = part_columns(part), depth = (uint32_t)part_depth(part);
+    if (at >= n)
+        return (quad){0};
+    size_t size = vkdlm_dtype_size(tensor->dtype), row_bytes = (size_t)tensor->shape[1] * size;
+    quad q = {.n_columns = u32_min(QUAD, n - at),
+              .first_k = source->diagonal ? index * weight_pad(depth) : 0,
+              .dtype = tensor->dtype};
+    q.last_k = q.first_k + depth;
+    q.next = part->transposed ? size : row_bytes;
+    q.step = part->transposed ? row_bytes : size;
+    q.data = (const unsigned char *)tensor->data + ((size_t)part->first + at) * q.next;
+    return q;
 }
 
-static void find_columns(const weight_source *source, uint32_t panel, column out[WEIGHT_PANEL_COLUMNS])
+/* Columns 4i .. 4i+3 of the whole. */
+static quad find_quad(const weight_source *source, uint32_t i)
 {
-    memset(out, 0, WEIGHT_PANEL_COLUMNS * sizeof *out);
-    uint32_t first = panel * WEIGHT_PANEL_COLUMNS, index = 0;
-    if (source->layout == WEIGHT_PAIRED) {
-        for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS; j++) {
-            uint32_t at = (first + j) / (2 * PAIR_COLUMNS) * PAIR_COLUMNS + j % PAIR_COLUMNS;
-            index = j / PAIR_COLUMNS % 2;
-            if (at < part_columns(&source->parts[index]))
-                out[j] = part_column(source, index, at);
-        }
-        return;
-    }
-    /* Parts begin with a panel: a panel has columns of one part. */
-    while (index + 1 < source->n_parts && weight_part_column(source, index + 1) <= first)
+    if (source->layout == WEIGHT_PAIRED)
+        return find_in_part(source, i % 2, i / 2 * QUAD);
+    uint32_t index = 0;
+    while (index + 1 < source->n_parts && weight_part_column(source, index + 1) <= i * QUAD)
         index++;
-    uint32_t at = first - weight_part_column(source, index), n = part_columns(&source->parts[index]);
-    for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS && at + j < n; j++)
-        out[j] = part_column(source, index, at + j);
+    return find_in_part(source, index, i * QUAD - weight_part_column(source, index));
 }
 
-/* n values, `step` bytes apart, to a column of a panel: as words of 2 or 4 bytes, or widened. */
-static void copy_2(unsigned char *dst, const unsigned char *from, size_t step, uint32_t n)
+/* n values of k to four columns of a panel, as words of `size` bytes: constant in every call, so that the
+ * words of one k leave in one store. */
+static inline void copy_quad(unsigned char *dst, const quad *q, const unsigned char *from, size_t step,
+                             uint32_t n, size_t size)
 {
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(dst + (size_t)i * WEIGHT_PANEL_COLUMNS * 2, from + i * step, 2);
-}
-
-static void copy_4(unsigned char *dst, const unsigned char *from, size_t step, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(dst + (size_t)i * WEIGHT_PANEL_COLUMNS * 4, from + i * step, 4);
-}
-
-static void copy_wide(unsigned char *dst, const column *c, const unsigned char *from, uint32_t n, float scale)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        uint16_t half;
-        float value;
-        memcpy(&half, from + i * c->step, sizeof half);
-        if (c->dtype == VKDLM_DTYPE_F32)
-            memcpy(&value, from + i * c->step, sizeof value);
-        else
-            value = c->dtype == VKDLM_DTYPE_F16 ? f32_from_f16(half) : f32_from_bf16(half);
-        value *= scale;
-        memcpy(dst + (size_t)i * WEIGHT_PANEL_COLUMNS * sizeof value, &value, sizeof value);
+    size_t next = q->next;
+    for (uint32_t i = 0; i < n; i++, from += step, dst += WEIGHT_PANEL_COLUMNS * size) {
+        unsigned char words[QUAD * sizeof(float)];
+        for (uint32_t j = 0; j < QUAD; j++)
+            memcpy(words + j * size, from + j * next, size);
+        memcpy(dst, words, QUAD * size);
     }
 }
 
-/* Rows k .. k+n_k-1 of one panel of the weight that w describes. Blocks of k keep both the values of the
- * source and the block of the destination in the first-level cache. */
+/* The same for less than four columns. */
+static void copy_some(unsigned char *dst, const quad *q, const unsigned char *from, uint32_t n, size_t size)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < q->n_columns; j++)
+            memcpy(dst + (i * WEIGHT_PANEL_COLUMNS + j) * size, from + i * q->step + j * q->next, size);
+}
+
+static float widened(const unsigned char *from, vkdlm_dtype dtype)
+{
+    uint32_t word;
+    uint16_t half;
+    if (dtype == VKDLM_DTYPE_F32) {
+        memcpy(&word, from, sizeof word);
+        return f32_from_bits(word);
+    }
+    memcpy(&half, from, sizeof half);
+    return dtype == VKDLM_DTYPE_F16 ? f32_from_f16(half) : f32_from_bf16(half);
+}
+
+static void copy_widened(unsigned char *dst, const quad *q, const unsigned char *from, uint32_t n,
+                         float scale)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < q->n_columns; j++) {
+            float value = scale * widened(from + i * q->step + j * q->next, q->dtype);
+            memcpy(dst + (i * WEIGHT_PANEL_COLUMNS + j) * sizeof value, &value, sizeof value);
+        }
+}
+
+/* Rows k .. k+n_k-1 of one panel of the weight that w describes. Blocks of k keep the block of the
+ * destination in the first-level cache. */
 static void pack_rows(unsigned char *dst, const weight_source *source, const weight *w, uint32_t panel,
                       uint32_t k, uint32_t n_k)
 {
-    column columns[WEIGHT_PANEL_COLUMNS];
-    find_columns(source, panel, columns);
+    quad quads[WEIGHT_PANEL_COLUMNS / QUAD];
     size_t size = vkdlm_dtype_size(w->dtype);
-    float scale = source->scale != 0 ? source->scale : 1;
-    uint32_t end = k + n_k;
+    uint32_t end = k + n_k, block = size == 2 ? 256 : 128;
     bool complete = true;
-    for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS; j++)
-        complete = complete && columns[j].data && columns[j].first_k <= k && columns[j].last_k >= end;
+    for (uint32_t i = 0; i < WEIGHT_PANEL_COLUMNS / QUAD; i++) {
+        quads[i] = find_quad(source, panel * (WEIGHT_PANEL_COLUMNS / QUAD) + i);
+        complete = complete && quads[i].n_columns == QUAD && quads[i].first_k <= k && quads[i].last_k >= end;
+    }
     if (!complete)
         memset(dst, 0, n_k * WEIGHT_PANEL_COLUMNS * size);
-    for (uint32_t k0 = k; k0 < end; k0 += BLOCK)
-        for (uint32_t j = 0; j < WEIGHT_PANEL_COLUMNS; j++) {
-            const column *c = &columns[j];
-            uint32_t from = k0 > c->first_k ? k0 : c->first_k;
-            uint32_t to = u32_min(u32_min(k0 + BLOCK, end), c->last_k);
-            if (!c->data || from >= to)
+    for (uint32_t k0 = k; k0 < end; k0 += block)
+        for (uint32_t i = 0; i < WEIGHT_PANEL_COLUMNS / QUAD; i++) {
+            const quad *q = &quads[i];
+            uint32_t first = k0 > q->first_k ? k0 : q->first_k;
+            uint32_t last = u32_min(u32_min(k0 + block, end), q->last_k);
+            if (first >= last)
                 continue;
-            const unsigned char *values = c->data + (from - c->first_k) * c->step;
-            unsigned char *to_column = dst + ((size_t)(from - k) * WEIGHT_PANEL_COLUMNS + j) * size;
+            uint32_t n = last - first;
+            const unsigned char *from = q->data + (first - q->first_k) * q->step;
+            unsigned char *to = dst + ((size_t)(first - k) * WEIGHT_PANEL_COLUMNS + i * QUAD) * size;
             if (source->widen)
-                copy_wide(to_column, c, values, to - from, scale);
+                copy_widened(to, q, from, n, source->scale != 0 ? source->scale : 1);
+            else if (q->n_columns < QUAD)
+                copy_some(to, q, from, n, size);
             else if (size == 2)
-                copy_2(to_column, values, c->step, to - from);
+                copy_quad(to, q, from, q->step, n, 2);
             else
-                copy_4(to_column, values, c->step, to - from);
+                copy_quad(to, q, from, q->step, n, 4);
         }
 }
 
