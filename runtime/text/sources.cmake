@@ -3,6 +3,8 @@ set(TEXT_SOURCES
   bpe.c
   buffer.c
   byte_level.c
+  chat_template.c
+  chat_template_file.c
   decoder.c
   normalize.c
   pretokenize.c
