@@ -9,18 +9,16 @@
 
 #include "gpu/gpu.h"
 #include "model/denoiser.h"
+#include "model/loader.h"
 #include "model/mdlm_config.h"
 
 typedef struct mdlm mdlm;
 typedef struct mdlm_workspace mdlm_workspace;
 
-/* Called during the upload; false stops it (CANCELLED). */
-typedef bool (*mdlm_progress_fn)(void *user, uint64_t done_bytes, uint64_t total_bytes);
-
 /* Checks every tensor and uploads the weights. The checkpoint may be closed afterwards. progress may be NULL.
  */
-vkdlm_status mdlm_open(gpu_device *device, checkpoint *ck, mdlm_progress_fn progress, void *user, mdlm **out,
-                       vkdlm_error *err);
+vkdlm_status mdlm_open(gpu_device *device, checkpoint *ck, loader_progress_fn progress, void *user,
+                       mdlm **out, vkdlm_error *err);
 void mdlm_close(mdlm *model);
 
 const mdlm_config *mdlm_get_config(const mdlm *model);

@@ -33,7 +33,7 @@ static vkdlm_status estimate(mdlm *model, const mdlm_tensors *tensors, uint64_t 
     mdlm_capacity capacity = {model->config.length, 1, model->config.length};
     /* The staging ring goes before the workspace comes. */
     uint64_t workspace_bytes = mdlm_workspace_bytes(model, &capacity);
-    *bytes += workspace_bytes > MDLM_STAGING_BYTES ? workspace_bytes : MDLM_STAGING_BYTES;
+    *bytes += workspace_bytes > LOADER_STAGING_BYTES ? workspace_bytes : LOADER_STAGING_BYTES;
     return VKDLM_OK;
 }
 
@@ -69,8 +69,8 @@ static vkdlm_status check_memory(mdlm *model, const mdlm_tensors *tensors, const
         (double)available / 0x1p20);
 }
 
-vkdlm_status mdlm_open(gpu_device *device, checkpoint *ck, mdlm_progress_fn progress, void *user, mdlm **out,
-                       vkdlm_error *err)
+vkdlm_status mdlm_open(gpu_device *device, checkpoint *ck, loader_progress_fn progress, void *user,
+                       mdlm **out, vkdlm_error *err)
 {
     *out = NULL;
     mdlm_tensors tensors = {0};

@@ -3,6 +3,7 @@
 #define MODEL_MDLM_WEIGHTS_H
 
 #include "gpu/gpu.h"
+#include "model/loader.h"
 #include "model/mdlm.h"
 #include "model/mdlm_tensors.h"
 #include "ops/attention.h"
@@ -47,17 +48,13 @@ struct mdlm {
     uint64_t weight_bytes; /* device bytes of all of it */
 };
 
-/* The staging ring of an upload: large enough to hide the latency of a copy, small beside the host's memory.
- */
-#define MDLM_STAGING_BYTES (16u << 20)
-
 /* Device bytes of the weights of a model with these tensors. */
 vkdlm_status mdlm_weights_estimate(const mdlm_config *config, const mdlm_tensors *tensors, uint64_t *bytes,
                                    vkdlm_error *err);
 
 /* Uploads everything; the model's device and config are set before. On failure the caller closes the model.
  */
-vkdlm_status mdlm_weights_upload(mdlm *model, const mdlm_tensors *tensors, mdlm_progress_fn progress,
+vkdlm_status mdlm_weights_upload(mdlm *model, const mdlm_tensors *tensors, loader_progress_fn progress,
                                  void *user, vkdlm_error *err);
 
 #endif

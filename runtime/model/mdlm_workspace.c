@@ -7,8 +7,6 @@
 #include "base/size.h"
 #include "model/modulation.h"
 
-#define ARENA_ALIGNMENT 256u
-#define ROW_STEP        64u
 /* Beyond this many rows the matrices are amortised; more would only take memory and caches. */
 #define MAX_ROWS       16384u
 #define MAX_WIDE_BYTES (64u << 20)
@@ -16,40 +14,26 @@
 
 enum { MAX_PIECES = 24 };
 
-/* One view of an arena. Attention's workspace and the output's scratch are bound in slices by their
- * operations. */
-typedef struct piece {
-    size_t offset; /* of the view in the workspace */
-    enum gpu_memory memory;
-    uint64_t bytes;
-    bool sliced;
-} piece;
-
-static uint64_t rows_bytes(uint32_t rows, uint64_t columns)
-{
-    return size_round_up(rows, ROW_STEP) * size_round_up(columns, 32) * sizeof(float);
-}
-
-static uint32_t list_pieces(const mdlm *model, const mdlm_capacity *c, piece out[MAX_PIECES])
+static uint32_t list_pieces(const mdlm *model, const mdlm_capacity *c, arena_piece out[MAX_PIECES])
 {
     const mdlm_config *config = &model->config;
     uint32_t n = 0;
-    uint64_t padded_rows = size_round_up(c->rows, ROW_STEP),
-             padded_output = size_round_up(c->output_rows, ROW_STEP);
+    uint64_t padded_rows = size_round_up(c->rows, ARENA_ROW_STEP),
+             padded_output = size_round_up(c->output_rows, ARENA_ROW_STEP);
     uint32_t slots = attention_capacity(c->rows, c->sequences);
 #define PIECE(field, memory, bytes, sliced) \
-    out[n++] = (piece){offsetof(mdlm_workspace, field), memory, bytes, sliced}
-    PIECE(x, GPU_MEMORY_DEVICE, rows_bytes(c->rows, config->hidden_dim), false);
-    PIECE(h, GPU_MEMORY_DEVICE, rows_bytes(c->rows, config->hidden_dim), false);
-    PIECE(wide, GPU_MEMORY_DEVICE, rows_bytes(c->rows, 4 * (uint64_t)model->ld), false);
+    out[n++] = (arena_piece){offsetof(mdlm_workspace, field), memory, bytes, sliced}
+    PIECE(x, GPU_MEMORY_DEVICE, arena_rows_bytes(c->rows, config->hidden_dim), false);
+    PIECE(h, GPU_MEMORY_DEVICE, arena_rows_bytes(c->rows, config->hidden_dim), false);
+    PIECE(wide, GPU_MEMORY_DEVICE, arena_rows_bytes(c->rows, 4 * (uint64_t)model->ld), false);
     PIECE(attention, GPU_MEMORY_DEVICE, attention_workspace_bytes(&model->attention.shape, slots), true);
-    PIECE(hidden, GPU_MEMORY_DEVICE, rows_bytes(c->output_rows, config->hidden_dim), false);
+    PIECE(hidden, GPU_MEMORY_DEVICE, arena_rows_bytes(c->output_rows, config->hidden_dim), false);
     PIECE(output_scratch, GPU_MEMORY_DEVICE, output_scratch_bytes(&model->head, c->output_rows), true);
     if (config->time_conditioning) {
-        PIECE(features, GPU_MEMORY_DEVICE, rows_bytes(c->sequences, MDLM_TIMESTEP_FEATURES), false);
-        PIECE(cond_inner, GPU_MEMORY_DEVICE, rows_bytes(c->sequences, config->cond_dim), false);
-        PIECE(cond, GPU_MEMORY_DEVICE, rows_bytes(c->sequences, config->cond_dim), false);
-        PIECE(modulation, GPU_MEMORY_DEVICE, rows_bytes(c->sequences, modulation_width(config)), false);
+        PIECE(features, GPU_MEMORY_DEVICE, arena_rows_bytes(c->sequences, MDLM_TIMESTEP_FEATURES), false);
+        PIECE(cond_inner, GPU_MEMORY_DEVICE, arena_rows_bytes(c->sequences, config->cond_dim), false);
+        PIECE(cond, GPU_MEMORY_DEVICE, arena_rows_bytes(c->sequences, config->cond_dim), false);
+        PIECE(modulation, GPU_MEMORY_DEVICE, arena_rows_bytes(c->sequences, modulation_width(config)), false);
         PIECE(sigma, GPU_MEMORY_UPLOAD, c->sequences * sizeof(float), false);
     }
     PIECE(tokens, GPU_MEMORY_UPLOAD, padded_rows * sizeof(int32_t), false);
@@ -63,37 +47,22 @@ static uint32_t list_pieces(const mdlm *model, const mdlm_capacity *c, piece out
     return n;
 }
 
-/* Bytes of one kind of memory when the pieces follow one another. */
-static uint64_t arena_bytes(const piece *pieces, uint32_t n, enum gpu_memory memory)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < n; i++)
-        total += pieces[i].memory == memory ? size_round_up(pieces[i].bytes, ARENA_ALIGNMENT) : 0;
-    return total;
-}
-
 uint64_t mdlm_workspace_bytes(const mdlm *model, const mdlm_capacity *capacity)
 {
-    piece pieces[MAX_PIECES];
+    arena_piece pieces[MAX_PIECES];
     uint32_t n = list_pieces(model, capacity, pieces);
-    return arena_bytes(pieces, n, GPU_MEMORY_DEVICE) + arena_bytes(pieces, n, GPU_MEMORY_UPLOAD) +
-           arena_bytes(pieces, n, GPU_MEMORY_READBACK);
+    return arena_total_bytes(pieces, n);
 }
 
 /* Whether every piece can be bound and every arena allocated on the device. */
 static bool capacity_fits(const mdlm *model, const mdlm_capacity *capacity)
 {
-    const gpu_caps *caps = gpu_device_caps(model->device);
     uint32_t slots = attention_capacity(capacity->rows, capacity->sequences);
     if (slots == 0 || slots > attention_max_capacity(&model->attention))
         return false;
-    piece pieces[MAX_PIECES];
+    arena_piece pieces[MAX_PIECES];
     uint32_t n = list_pieces(model, capacity, pieces);
-    for (uint32_t i = 0; i < n; i++) {
-        if (!pieces[i].sliced && pieces[i].bytes > caps->max_storage_range_bytes)
-            return false;
-    }
-    return arena_bytes(pieces, n, GPU_MEMORY_DEVICE) <= caps->max_allocation_bytes;
+    return arena_fits(gpu_device_caps(model->device), pieces, n);
 }
 
 uint32_t mdlm_workspace_max_sequences(const mdlm_workspace *ws, uint32_t length)
@@ -114,11 +83,9 @@ uint32_t mdlm_workspace_max_sequences(const mdlm_workspace *ws, uint32_t length)
     return n < 1 ? 1 : n;
 }
 
-static void destroy_arenas(mdlm_workspace *ws)
+static void release(mdlm_workspace *ws)
 {
-    gpu_buffer_destroy(&ws->device_arena);
-    gpu_buffer_destroy(&ws->upload_arena);
-    gpu_buffer_destroy(&ws->readback_arena);
+    arena_destroy(&ws->arena);
     ws->capacity = (mdlm_capacity){0};
 }
 
@@ -142,36 +109,16 @@ vkdlm_status mdlm_workspace_reserve(mdlm_workspace *ws, const mdlm_capacity *cap
                          " bytes), found %" PRIu64 " bytes",
                          wanted.rows, gpu_device_caps(model->device)->name,
                          gpu_device_caps(model->device)->max_storage_range_bytes,
-                         rows_bytes(wanted.rows, 4 * (uint64_t)model->ld));
+                         arena_rows_bytes(wanted.rows, 4 * (uint64_t)model->ld));
     vkdlm_status status = plan_reserve(&ws->plan, wanted.sequences, err);
     if (status)
         return status;
-    destroy_arenas(ws);
-    piece pieces[MAX_PIECES];
+    release(ws);
+    arena_piece pieces[MAX_PIECES];
     uint32_t n = list_pieces(model, &wanted, pieces);
-    const struct {
-        enum gpu_memory memory;
-        gpu_buffer *arena;
-        const char *what;
-    } arenas[] = {{GPU_MEMORY_DEVICE, &ws->device_arena, "activations"},
-                  {GPU_MEMORY_UPLOAD, &ws->upload_arena, "inputs"},
-                  {GPU_MEMORY_READBACK, &ws->readback_arena, "results"}};
-    for (size_t a = 0; a < sizeof arenas / sizeof *arenas; a++) {
-        status = gpu_buffer_create(model->device, arenas[a].memory, arena_bytes(pieces, n, arenas[a].memory),
-                                   arenas[a].what, arenas[a].arena, err);
-        if (status) {
-            destroy_arenas(ws);
-            return status;
-        }
-        uint64_t at = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            if (pieces[i].memory != arenas[a].memory)
-                continue;
-            *(gpu_view *)(void *)((char *)ws + pieces[i].offset) =
-                (gpu_view){arenas[a].arena, at, pieces[i].bytes};
-            at += size_round_up(pieces[i].bytes, ARENA_ALIGNMENT);
-        }
-    }
+    status = arena_create(model->device, pieces, n, ws, &ws->arena, err);
+    if (status)
+        return status;
     ws->capacity = wanted;
     return VKDLM_OK;
 }
@@ -196,7 +143,7 @@ void mdlm_workspace_destroy(mdlm_workspace *ws)
 {
     if (!ws)
         return;
-    destroy_arenas(ws);
+    release(ws);
     plan_deinit(&ws->plan);
     gpu_commands_destroy(ws->commands);
     free(ws);

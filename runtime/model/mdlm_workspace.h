@@ -2,6 +2,7 @@
 #ifndef MODEL_MDLM_WORKSPACE_H
 #define MODEL_MDLM_WORKSPACE_H
 
+#include "model/arena.h"
 #include "model/mdlm_weights.h"
 #include "model/plan.h"
 #include "ops/output.h"
@@ -21,7 +22,7 @@ struct mdlm_workspace {
     attention_plan attention_plan;
     eval_counters *counters; /* of the denoiser that is evaluating */
 
-    gpu_buffer device_arena, upload_arena, readback_arena;
+    arena arena;
 
     /* Activations, f32, rows of ld(columns) floats, row capacities rounded up to 64. */
     gpu_view x;         /* [rows, D] residual stream */
@@ -47,12 +48,6 @@ struct mdlm_workspace {
 
     gpu_view results; /* output_result [output_rows], read by the host */
 };
-
-/* Host address of a view into mapped memory. */
-static inline void *view_mapped(gpu_view view)
-{
-    return (char *)view.buffer->mapped + view.offset_bytes;
-}
 
 /* Device bytes of a workspace of this capacity (all arenas). */
 uint64_t mdlm_workspace_bytes(const mdlm *model, const mdlm_capacity *capacity);
