@@ -68,6 +68,36 @@ struct rms_params {
     float eps;
 };
 
+struct flow_stage_params {
+    uint32_t n_rows;
+    uint32_t n_columns;
+    uint32_t ld;
+    uint32_t slope;
+    uint32_t slope_stride; /* floats */
+    uint32_t advance;      /* 0 or 1 */
+    float rescale;
+    float branch_weight0, branch_weight1;
+    float factor;
+    float step0, step1, step2, step3;
+    float input_scale;
+};
+
+struct flow_softmax_params {
+    uint32_t n_rows;
+    uint32_t n_columns;
+    uint32_t ld;
+};
+
+struct flow_vocabulary_params {
+    uint32_t n_rows;
+    uint32_t n_columns;
+    uint32_t ld;
+    uint32_t first_row;             /* within a panel, of row 0 */
+    uint32_t depth;                 /* rows of a panel */
+    uint32_t first_panel, n_panels; /* bound */
+    float rescale;
+};
+
 struct timestep_params {
     uint32_t n_sequences;
 };
