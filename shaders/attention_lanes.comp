@@ -67,14 +67,14 @@ void main()
 
     vec4 highest = vec4(LOWEST);
     vec4 total = vec4(0);
-    from = slot_vector(head / push.share, push.capacity, tile.z, DIM);
+    from = slot_vector(head / push.share, push.key_capacity, tile.z, DIM);
     [[dont_unroll]] for (uint key = tile.z; key < tile.w; key += 4, from += DIM) {
         vec4 s[4]; // s[j]: key j of the group for the four queries
         [[unroll]] for (uint j = 0; j < 4; j++)
             s[j] = vec4(0);
         [[unroll]] for (uint load = 0; load < LOADS; load++) {
 #ifdef SUBGROUP
-            vec4 part = k[from + min(load * LANES + lane, DIM - 1)];
+            vec4 part = key_vector(from + min(load * LANES + lane, DIM - 1));
             [[unroll]] for (uint other = 0; other < LANES; other++) {
                 uint d = load * LANES + other;
                 if (d < DIM)
@@ -82,7 +82,7 @@ void main()
                         s[j] += query[d] * subgroupShuffle(part[j], other);
             }
 #else
-            vec4 part = k[from + load];
+            vec4 part = key_vector(from + load);
             [[unroll]] for (uint j = 0; j < 4; j++)
                 s[j] += query[load] * part[j];
 #endif
@@ -101,7 +101,7 @@ void main()
 
         [[unroll]] for (uint load = 0; load < LOADS; load++) {
 #ifdef SUBGROUP
-            vec4 part = v[from + min(load * LANES + lane, DIM - 1)];
+            vec4 part = value_vector(from + min(load * LANES + lane, DIM - 1));
             [[unroll]] for (uint other = 0; other < LANES; other++) {
                 uint d = load * LANES + other;
                 if (d < DIM) {
@@ -112,7 +112,7 @@ void main()
                 }
             }
 #else
-            vec4 part = v[from + load];
+            vec4 part = value_vector(from + load);
             vec4 add = s[0] * part[0];
             [[unroll]] for (uint j = 1; j < 4; j++)
                 add += s[j] * part[j];

@@ -55,7 +55,7 @@ void main()
         sum[i] = vec4(0);
     vec4 highest = vec4(LOWEST);
     vec4 total = vec4(0);
-    from = slot_vector(head / push.share, push.capacity, tile.z, DIM);
+    from = slot_vector(head / push.share, push.key_capacity, tile.z, DIM);
     for (uint key = tile.z; key < tile.w; key += KEYS, from += WIDE * DIM) {
         uint present = min(WIDE, (tile.w - key) / 4); // groups of keys in this tile
         vec4 s[4];
@@ -68,7 +68,7 @@ void main()
                 uint group = i / SLICE;
                 uint d = i % SLICE;
                 if (group < present && d < dims)
-                    block[group * KEY_STRIDE + d] = k[from + group * DIM + first + d];
+                    block[group * KEY_STRIDE + d] = key_vector(from + group * DIM + first + d);
             }
             barrier();
             // Groups that are not present give scores of old values: they are seen by no query.
@@ -107,7 +107,7 @@ void main()
             [[unroll]] for (uint j = 0; j < 4; j++)
                 w[j] = block[(4 * group + j) * WEIGHT_STRIDE + y];
             [[unroll]] for (uint i = 0; i < OUTPUTS; i++) {
-                vec4 part = v[from + group * DIM + min(x + WIDE * i, DIM - 1)];
+                vec4 part = value_vector(from + group * DIM + min(x + WIDE * i, DIM - 1));
                 [[unroll]] for (uint j = 0; j < 4; j++)
                     sum[i] += w[j] * part[j];
             }

@@ -32,6 +32,7 @@ struct matmul_params {
     uint32_t ldy;
     uint32_t ld_gate; /* from one gate row to the next */
     uint32_t n_rows;
+    uint32_t lora_depth, ldz;
 };
 
 struct rotary_params {
@@ -45,11 +46,33 @@ struct rotary_params {
 };
 
 struct attention_params {
-    uint32_t ld;         /* floats from one output row to the next */
-    uint32_t capacity;   /* slots from one head to the next */
-    uint32_t first_head; /* query head at which the bound ranges of queries, keys and values begin */
-    uint32_t n_heads;    /* query heads of the whole output */
-    uint32_t share;      /* query heads per key/value head */
+    uint32_t ld;           /* floats from one output row to the next */
+    uint32_t capacity;     /* slots from one head of the queries to the next */
+    uint32_t key_capacity; /* of the keys and values */
+    uint32_t first_head;   /* query head at which the bound ranges of queries, keys and values begin */
+    uint32_t n_heads;      /* query heads of the whole output */
+    uint32_t share;        /* query heads per key/value head */
+};
+
+struct cached_write_params {
+    uint32_t ld;                           /* floats from one row of the input to the next */
+    uint32_t q_column, k_column, v_column; /* of the bound ranges' first heads */
+    uint32_t capacity;                     /* slots from one head of the queries to the next */
+    uint32_t key_capacity;                 /* of the keys and values */
+    uint32_t bound_kv_heads;               /* of the bound ranges */
+    uint32_t share;                        /* query heads per key/value head */
+    float scale;                           /* of the queries */
+};
+
+struct cached_rows_params {
+    uint32_t ldq, q_column;  /* of the queries */
+    uint32_t ld;             /* floats from one output row to the next */
+    uint32_t first_row;      /* of the dispatch */
+    uint32_t key_capacity;   /* slots from one head to the next */
+    uint32_t context;        /* slots from one sequence to the next */
+    uint32_t first_head;     /* query head at which the bound ranges of keys and values begin */
+    uint32_t n_heads, share; /* query heads of the output, and per key/value head */
+    float scale;             /* of the queries */
 };
 
 struct norm_params {

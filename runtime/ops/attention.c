@@ -99,16 +99,21 @@ uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
 
 /* ---- the operation ------------------------------------------------------------------------------ */
 
+vkdlm_status attention_shape_error(const attention_shape *shape, vkdlm_error *err)
+{
+    return error_set(
+        err, VKDLM_INVALID_ARGUMENT,
+        "attention needs an even head size of 2 to %u and a number of query heads (1 to 65535) that "
+        "is a multiple of the key heads, not %u heads of %u for %u",
+        ATTENTION_MAX_HEAD_DIM, shape->n_heads, shape->head_dim, shape->n_kv_heads);
+}
+
 vkdlm_status attention_init(attention *op, gpu_device *device, const attention_shape *shape,
                             const attention_variant *variant, vkdlm_error *err)
 {
     attention_variant allowed[ATTENTION_MAX_VARIANTS];
     if (attention_variants(gpu_device_caps(device), shape, allowed) == 0)
-        return error_set(
-            err, VKDLM_INVALID_ARGUMENT,
-            "attention needs an even head size of 2 to %u and a number of query heads (1 to 65535) that "
-            "is a multiple of the key heads, not %u heads of %u for %u",
-            ATTENTION_MAX_HEAD_DIM, shape->n_heads, shape->head_dim, shape->n_kv_heads);
+        return attention_shape_error(shape, err);
     *op = (attention){.device = device, .shape = *shape, .variant = variant ? *variant : allowed[0]};
     gpu_spec rotary = {.n = 2, .value = {ROTARY_INVOCATIONS, shape->head_dim}};
     vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_ROTARY, &rotary, &op->rotate, err);
@@ -123,12 +128,17 @@ static uint64_t head_bytes(const attention_shape *shape, uint32_t capacity)
     return (uint64_t)capacity * shape->head_dim * sizeof(float);
 }
 
-uint32_t attention_max_capacity(const attention *op)
+uint32_t attention_bindable_capacity(const gpu_caps *caps, const attention_shape *shape)
 {
-    uint64_t slot_bytes = head_bytes(&op->shape, 1) * (op->shape.n_heads / op->shape.n_kv_heads);
-    uint64_t slots = gpu_device_caps(op->device)->max_storage_range_bytes / slot_bytes;
+    uint64_t slots =
+        caps->max_storage_range_bytes / (head_bytes(shape, 1) * (shape->n_heads / shape->n_kv_heads));
     return (uint32_t)(u64_min(slots, ATTENTION_MAX_CAPACITY) / ATTENTION_CAPACITY_STEP *
                       ATTENTION_CAPACITY_STEP);
+}
+
+uint32_t attention_max_capacity(const attention *op)
+{
+    return attention_bindable_capacity(gpu_device_caps(op->device), &op->shape);
 }
 
 uint64_t attention_workspace_bytes(const attention_shape *shape, uint32_t capacity)
@@ -188,6 +198,7 @@ void attention_record(gpu_commands *commands, const attention *op, const attenti
         struct attention_params push = {
             .ld = ld,
             .capacity = plan->capacity,
+            .key_capacity = plan->capacity,
             .first_head = head * share,
             .n_heads = op->shape.n_heads,
             .share = share,

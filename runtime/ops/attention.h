@@ -38,6 +38,13 @@ typedef struct attention_variant {
 uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
                             attention_variant out[ATTENTION_MAX_VARIANTS]);
 
+/* The most slots whose queries can be bound, at least those of one key/value head at once: at most
+ * ATTENTION_MAX_CAPACITY. */
+uint32_t attention_bindable_capacity(const gpu_caps *caps, const attention_shape *shape);
+
+/* What attention_init reports for a shape that attention_variants knows nothing for. */
+vkdlm_status attention_shape_error(const attention_shape *shape, vkdlm_error *err);
+
 /* Pipelines for one shape on one device; nothing to free, they belong to the device. */
 typedef struct attention {
     gpu_device *device;
@@ -51,8 +58,7 @@ typedef struct attention {
 vkdlm_status attention_init(attention *op, gpu_device *device, const attention_shape *shape,
                             const attention_variant *variant, vkdlm_error *err);
 
-/* The largest plan capacity this operation can take on its device: ATTENTION_MAX_CAPACITY or, for wide heads,
- * what one binding holds. */
+/* The largest plan capacity this operation can take on its device. */
 uint32_t attention_max_capacity(const attention *op);
 
 /* Bytes of queries, keys and values for so many slots. The workspace's offset is a multiple of 256 bytes; it

@@ -54,33 +54,52 @@ void attention_plan_begin(attention_plan *plan, uint32_t *index, uint32_t reserv
         .index = index, .reserved = reserved, .tile_slots = tile_slots, .mix = mix, .causal = causal};
 }
 
-void attention_plan_add(attention_plan *plan, uint32_t row_start, uint32_t length)
+/* Appends a piece of a sequence whose keys begin at key_start. */
+static void append(attention_plan *plan, uint32_t key_start, uint32_t first, uint32_t row_start,
+                   uint32_t length)
 {
+    uint32_t pad = first % ATTENTION_GROUP;
     assert(length > 0 && length <= plan->reserved - plan->n_slots);
     uint32_t start = plan->n_slots;
-    uint32_t end = start + (uint32_t)size_round_up(length, ATTENTION_GROUP);
+    uint32_t end = start + (uint32_t)size_round_up(pad + length, ATTENTION_GROUP);
     assert(end <= plan->reserved);
 
     uint32_t *slots = plan->index + (uint64_t)start * WORDS;
-    for (uint32_t i = 0; i < length; i++)
-        put(slots + (uint64_t)i * WORDS, row_start + i, i, start, start + (plan->causal ? i + 1 : length));
-    for (uint32_t i = length; i < end - start; i++)
-        put(slots + (uint64_t)i * WORDS, UINT32_MAX, i, start, start);
+    for (uint32_t i = 0; i < end - start; i++) {
+        uint32_t *slot = slots + (uint64_t)i * WORDS, position = first - pad + i;
+        if (i >= pad && i < pad + length)
+            put(slot, row_start + i - pad, position, key_start,
+                key_start + (plan->causal ? position + 1 : length));
+        else
+            put(slot, UINT32_MAX, position, key_start, key_start);
+    }
 
     /* A sequence joins the open tile only as a whole: pieces would make two tiles walk over all its keys. */
     if (!plan->mix || end - plan->first > plan->tile_slots)
         close_tile(plan);
     for (uint32_t from = start; from < end; from = plan->end) {
         if (plan->end == plan->first)
-            plan->key_first = start;
+            plan->key_first = key_start;
         plan->end = from + u32_min(end - from, plan->tile_slots - (from - plan->first));
-        plan->key_end = plan->causal ? plan->end : end;
+        plan->key_end = key_start + (first - pad) + (plan->causal ? plan->end : end) - start;
         if (plan->end < end)
             close_tile(plan);
     }
     plan->n_slots = end;
-    if (length > plan->max_length)
-        plan->max_length = length;
+    if (first + length > plan->max_length)
+        plan->max_length = first + length;
+}
+
+void attention_plan_add(attention_plan *plan, uint32_t row_start, uint32_t length)
+{
+    append(plan, plan->n_slots, 0, row_start, length);
+}
+
+void attention_plan_add_chunk(attention_plan *plan, uint32_t key_start, uint32_t first, uint32_t row_start,
+                              uint32_t length)
+{
+    assert(plan->causal && !plan->mix && key_start % ATTENTION_GROUP == 0);
+    append(plan, key_start, first, row_start, length);
 }
 
 void attention_plan_end(attention_plan *plan)

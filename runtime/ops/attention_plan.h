@@ -26,7 +26,7 @@ typedef struct attention_plan {
     uint32_t n_slots;  /* a multiple of ATTENTION_GROUP */
     uint32_t capacity; /* n_slots rounded up to ATTENTION_CAPACITY_STEP: slots from one head to the next */
     uint32_t n_tiles;
-    uint32_t max_length; /* of the longest sequence */
+    uint32_t max_length; /* of the longest sequence: past the last position of any */
     /* What was given to attention_plan_begin. */
     uint32_t *index;
     uint32_t reserved; /* slots that the index has room for */
@@ -56,6 +56,13 @@ void attention_plan_begin(attention_plan *plan, uint32_t *index, uint32_t reserv
 /* Appends the sequence whose tokens are activation rows row_start .. row_start + length - 1, at positions
  * 0 .. length - 1. length is at least 1; the room promised by attention_capacity suffices. */
 void attention_plan_add(attention_plan *plan, uint32_t row_start, uint32_t length);
+
+/* Appends new tokens of a sequence whose keys and values are kept elsewhere, position p in key slot key_start
+ * + p (key_start a multiple of ATTENTION_GROUP): activation rows row_start .. row_start + length - 1 are the
+ * positions first .. first + length - 1, and the keys before them are there already. The plan is causal.
+ * first % ATTENTION_GROUP slots in front stay empty, so that groups of slots are groups of key slots. */
+void attention_plan_add_chunk(attention_plan *plan, uint32_t key_start, uint32_t first, uint32_t row_start,
+                              uint32_t length);
 
 void attention_plan_end(attention_plan *plan);
 

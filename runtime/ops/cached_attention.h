@@ -18,15 +18,15 @@ typedef struct kv_cache {
     attention_shape shape; /* causal */
     enum kv_type type;
     uint32_t n_layers, n_sequences;
-    uint32_t context;   /* slots of a sequence, a multiple of ATTENTION_GROUP */
+    uint32_t context;   /* slots of a sequence, a multiple of ATTENTION_CAPACITY_STEP */
     gpu_buffer *layers; /* [n_layers] */
 } kv_cache;
 
-/* Device bytes of a cache; context is rounded up. */
+/* Device bytes of a cache, context rounded up; UINT64_MAX when that does not fit. */
 uint64_t kv_cache_bytes(const attention_shape *shape, enum kv_type type, uint32_t n_layers,
                         uint32_t n_sequences, uint32_t context);
-/* The most sequences of this context whose cache can be bound on this device (a head's keys of all sequences
- * are one binding at least); 0: not even one. */
+/* The most sequences of this context whose cache this device can take (a head's keys of all sequences are one
+ * binding at least, a layer is one allocation); 0: not even one. */
 uint32_t kv_cache_max_sequences(const gpu_caps *caps, const attention_shape *shape, enum kv_type type,
                                 uint32_t context);
 /* Creates a zeroed cache. *out is zeroed on failure. Errors: OUT_OF_*, UNSUPPORTED (does not fit the limits
@@ -42,10 +42,13 @@ typedef struct cached_attention {
     gpu_device *device;
     attention_shape shape;
     enum kv_type type;
-    attention_variant variant; /* of the tiles */
-    const gpu_pipeline *write, *tiles, *rows;
+    attention_variant variant;   /* of the tiles */
+    enum gpu_kernel rows_kernel; /* of single queries */
+    uint32_t rows_heads;         /* query heads that one of its workgroups takes */
+    const gpu_pipeline *write, *write_keys, *tiles, *rows;
 } cached_attention;
 
+/* INVALID_ARGUMENT for a shape that attention_init refuses, and what gpu_pipeline_get reports. */
 vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, const attention_shape *shape,
                                    enum kv_type type, vkdlm_error *err);
 
@@ -62,6 +65,8 @@ void cached_attention_add(const kv_cache *cache, attention_plan *plan, uint32_t 
                           uint32_t row_start, uint32_t length);
 /* Slots that n_chunks chunks of n_rows tokens in all need at most; 0: more than a plan can hold. */
 uint32_t cached_attention_capacity(uint64_t n_rows, uint64_t n_chunks);
+/* The most slots whose queries this operation can take on its device. */
+uint32_t cached_attention_max_capacity(const cached_attention *op);
 /* Bytes of the rotated queries of so many slots (offset a multiple of 256). */
 uint64_t cached_attention_workspace_bytes(const attention_shape *shape, uint32_t capacity);
 
@@ -70,8 +75,9 @@ typedef struct qkv_columns {
     uint32_t q, k, v;
 } qkv_columns;
 
-/* Records the rotation of queries and keys and the write: keys and values into the cache's layer, queries
- * into the workspace. qkv: f32, rows of ld floats. */
+/* Records the rotation of queries and keys and the write: keys and values into the cache's layer (halves are
+ * rounded to nearest even and stay finite), queries into the workspace. A workspace without a buffer: keys
+ * and values alone, where cached_attention_tiles does not follow. qkv: f32, rows of ld floats. */
 void cached_attention_write(gpu_commands *commands, const cached_attention *op, const rotary_table *table,
                             const kv_cache *cache, uint32_t layer, const attention_plan *plan, gpu_view qkv,
                             uint32_t ld, qkv_columns columns, gpu_view index, gpu_view workspace);

@@ -4,7 +4,8 @@
 // over the key slots j of the row's range; q' carries log2(e)/sqrt(dh) (rotary.comp). All in fp32.
 //
 // tiles[t] = (first query slot, query slots, first key slot, end of the key slots), multiples of 4: the key range is
-// the union of its rows' ranges. Grid: x = tiles, y = query heads of the bound slice.
+// the union of its rows' ranges. Grid: x = tiles, y = query heads of the bound slice. Keys and values have a head stride
+// of their own, and are f32 or, with CACHE_F16, packed halves.
 #ifndef ATTENTION_IO_GLSL
 #define ATTENTION_IO_GLSL
 
@@ -17,8 +18,18 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 1) const uint DIM = 64;
 
 layout(set = 0, binding = 0) readonly buffer Queries { vec4 q[]; };
+#ifdef CACHE_F16
+#include "half.glsl"
+layout(set = 0, binding = 1) readonly buffer Keys { uvec2 k[]; };
+layout(set = 0, binding = 2) readonly buffer Values { uvec2 v[]; };
+#define key_vector(i)   half4(k[i])
+#define value_vector(i) half4(v[i])
+#else
 layout(set = 0, binding = 1) readonly buffer Keys { vec4 k[]; };
 layout(set = 0, binding = 2) readonly buffer Values { vec4 v[]; };
+#define key_vector(i)   k[i]
+#define value_vector(i) v[i]
+#endif
 layout(set = 0, binding = 3) readonly buffer Slots { uvec4 slots[]; };
 layout(set = 0, binding = 4) readonly buffer Tiles { uvec4 tiles[]; };
 layout(set = 0, binding = 5) writeonly buffer Output { float o[]; };

@@ -9,19 +9,6 @@
 
 #include "half.glsl"
 
-// Whether unpackHalf2x16 is known to widen every value exactly on this device, subnormals included. Otherwise the
-// values are decoded by integer arithmetic.
-layout(constant_id = 9) const bool HALF_EXACT = false;
-
-
-vec4 half4(uvec2 u)
-{
-    if (HALF_EXACT)
-        return vec4(unpackHalf2x16(u.x), unpackHalf2x16(u.y));
-    return vec4(float_from_f16(u.x & 0xFFFFu), float_from_f16(u.x >> 16), float_from_f16(u.y & 0xFFFFu),
-                float_from_f16(u.y >> 16));
-}
-
 vec4 bfloat4(uvec2 u)
 {
     return uintBitsToFloat(uvec4(u.x << 16, u.x & 0xFFFF0000u, u.y << 16, u.y & 0xFFFF0000u));
