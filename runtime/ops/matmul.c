@@ -1,5 +1,7 @@
 #include "ops/matmul.h"
 
+#include <assert.h>
+
 #include "base/error.h"
 #include "base/size.h"
 #include "shaders/params.h"
@@ -101,14 +103,14 @@ void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_
 }
 
 static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][3] = {
-#define KERNELS(family)                                                                           \
-    {                                                                                             \
-        {GPU_KERNEL_MATMUL_##family##_F32, GPU_KERNEL_MATMUL_##family##_F16,                      \
-         GPU_KERNEL_MATMUL_##family##_BF16},                                                      \
-        {                                                                                         \
-            GPU_KERNEL_MATMUL_##family##_F32_RESIDUAL, GPU_KERNEL_MATMUL_##family##_F16_RESIDUAL, \
-                GPU_KERNEL_MATMUL_##family##_BF16_RESIDUAL                                        \
-        }                                                                                         \
+#define KERNELS(family)                                                                   \
+    {                                                                                     \
+        {GPU_KERNEL_MATMUL_##family##_F32, GPU_KERNEL_MATMUL_##family##_F16,              \
+         GPU_KERNEL_MATMUL_##family##_BF16},                                              \
+        {                                                                                 \
+            GPU_KERNEL_MATMUL_##family##_F32_LORA, GPU_KERNEL_MATMUL_##family##_F16_LORA, \
+                GPU_KERNEL_MATMUL_##family##_BF16_LORA                                    \
+        }                                                                                 \
     }
     [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_TEXELS] = KERNELS(TEXELS),
     [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
@@ -127,13 +129,20 @@ static vkdlm_status make_plan(gpu_device *device, const matmul_args *a, const ma
                               struct plan *plan, vkdlm_error *err)
 {
     const gpu_caps *caps = gpu_device_caps(device);
+    assert(!a->lora_b || (a->lora_b->dtype == VKDLM_DTYPE_F32 && a->lora_b->n_panels == a->w->n_panels));
+    assert(a->residual.buffer || !a->gate.buffer);
+    assert(!a->residual.buffer || a->activation == MATMUL_LINEAR);
     uint64_t widest = a->ldx > a->ldy ? a->ldx : a->ldy;
+    if (a->lora_b && a->ldz > widest)
+        widest = a->ldz;
     *plan = (struct plan){
         .shape = shape,
         .slice_panels = weight_panels_per_slice(a->w, caps),
         .slice_rows =
             (uint32_t)u64_min(caps->max_storage_range_bytes / (widest * sizeof(float)), UINT32_MAX) / 64 * 64,
     };
+    if (a->lora_b)
+        plan->slice_panels = u32_min(plan->slice_panels, weight_panels_per_slice(a->lora_b, caps));
     uint64_t most_rows = (uint64_t)caps->max_workgroups[1] * shape->rows / 64 * 64;
     plan->slice_rows = (uint32_t)u64_min(plan->slice_rows, most_rows);
     if (plan->slice_panels == 0 || plan->slice_rows == 0)
@@ -145,9 +154,16 @@ static vkdlm_status make_plan(gpu_device *device, const matmul_args *a, const ma
     spec.value[3] = a->bias.buffer != NULL;
     spec.value[4] = a->activation;
     spec.value[5] = a->row_seq.buffer != NULL;
-    return gpu_pipeline_get(device,
-                            kernels[shape->family][a->gate.buffer != NULL][matmul_type_index(a->w->dtype)],
+    spec.value[6] = a->gate.buffer != NULL;
+    spec.value[7] = a->residual.buffer != NULL;
+    return gpu_pipeline_get(device, kernels[shape->family][a->lora_b != NULL][matmul_type_index(a->w->dtype)],
                             &spec, &plan->pipeline, err);
+}
+
+/* Panels of a weight. */
+static gpu_view panels(const weight *w, uint32_t first, uint32_t n)
+{
+    return (gpu_view){&w->buffer, first * w->panel_bytes, n * w->panel_bytes};
 }
 
 static void record_slice(gpu_device *device, gpu_commands *commands, const matmul_args *a,
@@ -155,16 +171,16 @@ static void record_slice(gpu_device *device, gpu_commands *commands, const matmu
 {
     uint32_t n_panels = u32_min(plan->slice_panels, a->w->n_panels - first_panel);
     uint32_t n_rows = u32_min(plan->slice_rows, a->n_rows - first_row);
-    uint64_t held = size_round_up(n_rows, 64);
-    gpu_view w = {&a->w->buffer, first_panel * a->w->panel_bytes, n_panels * a->w->panel_bytes};
+    uint64_t held = size_round_up(n_rows, 64), y_row_bytes = (uint64_t)a->ldy * sizeof(float);
+    gpu_view w = panels(a->w, first_panel, n_panels);
     /* What a kernel has a binding for but does not read is bound to the weights. */
-    gpu_view views[7] = {
+    gpu_view views[9] = {
         gpu_view_rows(a->x, first_row, held, (uint64_t)a->ldx * sizeof(float)),
         w,
-        gpu_view_rows(a->y, first_row, held, (uint64_t)a->ldy * sizeof(float)),
+        gpu_view_rows(a->y, first_row, held, y_row_bytes),
         a->bias.buffer ? a->bias : w,
-        gpu_view_rows(a->residual, first_row, held, (uint64_t)a->ldy * sizeof(float)),
-        a->gate,
+        a->residual.buffer ? gpu_view_rows(a->residual, first_row, held, y_row_bytes) : w,
+        a->gate.buffer ? a->gate : w,
         a->row_seq.buffer ? gpu_view_rows(a->row_seq, first_row, held, sizeof(uint32_t)) : w,
     };
     struct matmul_params push = {
@@ -176,9 +192,15 @@ static void record_slice(gpu_device *device, gpu_commands *commands, const matmu
         .ld_gate = a->ld_gate,
         .n_rows = n_rows,
     };
+    if (a->lora_b) {
+        views[7] = gpu_view_rows(a->lora_z, first_row, held, (uint64_t)a->ldz * sizeof(float));
+        views[8] = panels(a->lora_b, first_panel, n_panels);
+        push.lora_depth = weight_pad(a->lora_b->depth);
+        push.ldz = a->ldz;
+    }
     uint32_t x, y;
     matmul_core_groups(gpu_device_caps(device), plan->shape, n_rows, push.n_columns, &x, &y);
-    gpu_dispatch(commands, plan->pipeline, views, a->gate.buffer ? 7 : 4, &push, sizeof push, x, y, 1);
+    gpu_dispatch(commands, plan->pipeline, views, a->lora_b ? 9 : 7, &push, sizeof push, x, y, 1);
 }
 
 void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_args *args,

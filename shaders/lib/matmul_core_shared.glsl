@@ -1,13 +1,14 @@
 // 64 rows x 64 columns (two panels) a workgroup, 32 values of k a stage. Invocation (i, j), i = 0..7, j = 0..15, holds
-// rows 4j .. 4j+3 and units i of both panels. X is staged transposed, so that the rows of one k lie together.
+// rows 4j .. 4j+3 and units 2i and 2i+1 of the 16. X is staged transposed, so that the rows of one k lie together; of W
+// first the even units, then the odd ones, so that neighbours read neighbouring vectors.
+#ifndef LOOP
+
 layout(local_size_x = 128) in;
 
 #define HELD_ROWS 4
 #define HELD_UNITS 2
 #define WORKGROUP_ROWS 64
 #define WORKGROUP_UNITS 16
-
-layout(binding = 0) readonly buffer Input { vec4 x[]; };
 
 // [k][row] and [k][unit]
 shared float stage_x[32 * 64];
@@ -22,7 +23,7 @@ uint held_row(uint r)
 
 uint held_unit(uint v)
 {
-    return gl_WorkGroupID.x * 16 + v * 8 + (gl_LocalInvocationIndex & 7);
+    return gl_WorkGroupID.x * 16 + (gl_LocalInvocationIndex & 7) * 2 + v;
 }
 
 bool held_valid(uint v)
@@ -30,25 +31,23 @@ bool held_valid(uint v)
     return held_unit(v) < matmul_columns() / 4;
 }
 
-void matmul_accumulate()
+#else
+
+void LOOP(uint depth, uint ld)
 {
     uint me = gl_LocalInvocationIndex;
-    uint ldx = matmul_ldx() >> 2;
-    uint depth = matmul_depth();
     // Staging: 512 vec4 of X and 512 units of W, four of each an invocation.
-    uint x_at = (gl_WorkGroupID.y * 64 + (me >> 3)) * ldx + (me & 7);
+    uint x_at = (gl_WorkGroupID.y * 64 + (me >> 3)) * ld + (me & 7);
     uint last_panel = matmul_columns() / 32 - 1;
     uint panel0 = min(gl_WorkGroupID.x * 2, last_panel), panel1 = min(gl_WorkGroupID.x * 2 + 1, last_panel);
     uint w_at = ((me & 8) == 0 ? panel0 : panel1) * depth * 8 + (me >> 4) * 8 + (me & 7);
-    [[unroll]] for (uint r = 0; r < 4; r++)
-        [[unroll]] for (uint v = 0; v < 2; v++)
-            acc[r][v] = vec4(0);
+    uint w_to = (me >> 4) * 16 + (me & 1) * 8 + ((me & 15) >> 1);
     for (uint k = depth; k > 0; k -= 32) {
         vec4 next_x[4];
         vec4 next_w[4];
         [[unroll]] for (uint s = 0; s < 4; s++) {
-            next_x[s] = x[x_at + s * 16 * ldx];
-            next_w[s] = weight_unit(w_at + s * 64);
+            next_x[s] = ROWS_OF(x_at + s * 16 * ld);
+            next_w[s] = UNIT_OF(w_at + s * 64);
         }
         x_at += 8;
         w_at += 256;
@@ -57,7 +56,7 @@ void matmul_accumulate()
             uint row = (me >> 3) + s * 16;
             [[unroll]] for (uint c = 0; c < 4; c++)
                 stage_x[((me & 7) * 4 + c) * 64 + row] = next_x[s][c];
-            stage_w[((me >> 4) + s * 8) * 16 + (me & 15)] = next_w[s];
+            stage_w[w_to + s * 128] = next_w[s];
         }
         barrier(); // this stage is complete
         for (uint i0 = 0; i0 < 32; i0 += 4)
@@ -73,3 +72,5 @@ void matmul_accumulate()
             }
     }
 }
+
+#endif

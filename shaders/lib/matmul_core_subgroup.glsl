@@ -3,6 +3,8 @@
 // lanes; each value is then broadcast from its lane. On CPU drivers the accumulators live in memory: two values of k
 // are taken for each load and store of one. 16 rows of 8 columns are 128 accumulators; with more, the unrolled code no
 // longer fits the instruction cache. 65,535 iterations would be the limit of one driver; K / STEP is far below.
+#ifndef LOOP
+
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 
@@ -13,12 +15,8 @@ layout(constant_id = 2) const uint STEP = 8;
 
 #ifdef TEXELS
 #define UNITS 2
-layout(binding = 0) uniform textureBuffer x;
-#define LOAD_X(i) texelFetch(x, int(i))
 #else
 #define UNITS 1
-layout(binding = 0) readonly buffer Input { vec4 x[]; };
-#define LOAD_X(i) x[i]
 #endif
 
 #define HELD_ROWS ROWS
@@ -43,34 +41,33 @@ bool held_valid(uint v)
     return held_unit(v) < matmul_columns() / 4;
 }
 
-void matmul_accumulate()
+#else
+
+void LOOP(uint depth, uint ld)
 {
     const uint N_LOADS = ROWS * STEP / 4;
     const uint N_MINE = (N_LOADS + LANES - 1) / LANES;
     uint lane = gl_SubgroupInvocationID;
     uint unit = min(held_unit(0), matmul_columns() / 4 - UNITS);
-    uint w = (unit >> 3) * matmul_depth() * 8 + (unit & 7);
+    uint w = (unit >> 3) * depth * 8 + (unit & 7);
     uint at[N_MINE];
     [[unroll]] for (uint j = 0; j < N_MINE; j++) {
         uint t = min(j * LANES + lane, N_LOADS - 1);
-        at[j] = held_row(t % ROWS) * (matmul_ldx() >> 2) + t / ROWS;
+        at[j] = held_row(t % ROWS) * ld + t / ROWS;
     }
-    [[unroll]] for (uint r = 0; r < ROWS; r++)
-        [[unroll]] for (uint v = 0; v < UNITS; v++)
-            acc[r][v] = vec4(0);
-    for (uint k = matmul_depth(); k > 0; k -= STEP) {
+    for (uint k = depth; k > 0; k -= STEP) {
         vec4 mine[N_MINE];
         [[unroll]] for (uint j = 0; j < N_MINE; j++) {
-            mine[j] = LOAD_X(at[j]);
+            mine[j] = ROWS_OF(at[j]);
             at[j] += STEP / 4;
         }
         [[unroll]] for (uint i = 0; i < STEP; i += 2) {
             vec4 b[2][UNITS];
             [[unroll]] for (uint g = 0; g < 2; g++) {
 #if UNITS == 2
-                weight_pair(w, b[g][0], b[g][1]);
+                PAIR_OF(w, b[g][0], b[g][1]);
 #else
-                b[g][0] = weight_unit(w);
+                b[g][0] = UNIT_OF(w);
 #endif
                 w += 8;
             }
@@ -85,3 +82,5 @@ void matmul_accumulate()
         }
     }
 }
+
+#endif
