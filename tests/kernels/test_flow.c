@@ -7,6 +7,17 @@
 #include "gpu_test.h"
 #include "ops/flow.h"
 #include "ref/ref_flow.h"
+#include "shaders/params.h"
+
+/* How a kernel is run: as the device would have it, or with so many invocations of a workgroup and of a row,
+ * and without texels. */
+typedef struct lane_shape {
+    uint32_t size, lanes;
+} lane_shape;
+
+static const lane_shape wide_shapes[] = {{1, 1}, {4, 2}, {64, 8}, {128, 64}, {128, 128}};
+
+enum { N_WIDE_SHAPES = sizeof wide_shapes / sizeof *wide_shapes };
 
 static size_t row_stride(uint32_t n_columns)
 {
@@ -85,7 +96,34 @@ static void step_destroy(step *s)
     free(s->slopes);
 }
 
-static stepped step_run(gpu_test *t, const step *s)
+static void step_dispatch(gpu_test *t, const flow_stage_args *a, const lane_shape *shape)
+{
+    const gpu_view views[] = {a->target, a->state, a->stage, a->slopes, a->input};
+    const gpu_spec spec = {.n = 4, .value = {shape->size, shape->lanes, a->n_branches, a->normalise}};
+    const struct flow_stage_params push = {
+        .n_rows = a->n_rows,
+        .n_columns = a->n_columns,
+        .ld = a->ld,
+        .slope = a->slope,
+        .slope_stride = (uint32_t)size_round_up(a->n_rows, 64) * a->ld,
+        .advance = a->advance,
+        .rescale = a->rescale,
+        .branch_weight0 = a->branch_weight[0],
+        .branch_weight1 = a->branch_weight[1],
+        .factor = a->factor,
+        .step0 = a->step[0],
+        .step1 = a->step[1],
+        .step2 = a->step[2],
+        .step3 = a->step[3],
+        .input_scale = a->input_scale,
+    };
+    uint32_t rows = shape->size / shape->lanes;
+    gpu_test_run(t, GPU_KERNEL_FLOW_STAGE, &spec, views, 5, &push, sizeof push, (a->n_rows + rows - 1) / rows,
+                 1, 1);
+}
+
+/* shape NULL: as the device would have it. */
+static stepped step_run(gpu_test *t, const step *s, const lane_shape *shape)
 {
     size_t bytes = rows_bytes(s), slopes_bytes = FLOW_MAX_SLOPES * slope_floats(s) * sizeof(float);
     stepped out = {gpu_test_alloc(bytes), gpu_test_alloc(bytes), gpu_test_alloc(slopes_bytes),
@@ -101,8 +139,12 @@ static stepped step_run(gpu_test *t, const step *s)
     args.stage = gpu_view_all(&stage);
     args.slopes = gpu_view_all(&slopes);
     args.input = gpu_view_all(&input);
-    ops_flow_stage(t->device, gpu_test_begin(t), &args);
-    gpu_test_submit(t);
+    if (shape) {
+        step_dispatch(t, &args, shape);
+    } else {
+        ops_flow_stage(t->device, gpu_test_begin(t), &args);
+        gpu_test_submit(t);
+    }
     gpu_test_read(t, &state, out.state, bytes);
     gpu_test_read(t, &stage, out.stage, bytes);
     gpu_test_read(t, &slopes, out.slopes, slopes_bytes);
@@ -162,11 +204,11 @@ static void step_expect(const step *s, uint32_t r, double *v, double *next, doub
 
 /* 1e-6 of the largest magnitude: a norm of up to 256 components is good to 2^-24 times a few, and some ten
  * roundings of 2^-24 follow. */
-static void step_check(gpu_test *t, const step *s)
+static void step_check(gpu_test *t, const step *s, const lane_shape *shape)
 {
     const flow_stage_args *a = &s->args;
     uint32_t n = a->n_columns;
-    stepped out = step_run(t, s);
+    stepped out = step_run(t, s, shape);
     double *v = gpu_test_alloc(n * sizeof *v), *next = gpu_test_alloc(n * sizeof *next), v_size, next_size;
     for (uint32_t r = 0; r < a->n_rows; r++) {
         size_t at = (size_t)r * a->ld;
@@ -202,7 +244,7 @@ static void test_stage_shapes(void **state)
             for (uint32_t kind = 0; kind < 4; kind++) {
                 step s = step_create(rows[r], columns[c], 1 + kind % 2,
                                      (kind + (uint32_t)r) % FLOW_MAX_SLOPES, kind / 2, (c + kind) % 2);
-                step_check(*state, &s);
+                step_check(*state, &s, NULL);
                 step_destroy(&s);
             }
 }
@@ -212,7 +254,17 @@ static void test_stage_slopes(void **state)
     for (uint32_t slope = 0; slope < FLOW_MAX_SLOPES; slope++)
         for (int advance = 0; advance < 2; advance++) {
             step s = step_create(5, 100, 1, slope, true, advance);
-            step_check(*state, &s);
+            step_check(*state, &s, NULL);
+            step_destroy(&s);
+        }
+}
+
+static void test_stage_lanes(void **state)
+{
+    for (uint32_t i = 0; i < N_WIDE_SHAPES; i++)
+        for (uint32_t n_columns = 30; n_columns < 300; n_columns *= 3) {
+            step s = step_create(19, n_columns, 2, 3, true, false);
+            step_check(*state, &s, &wide_shapes[i]);
             step_destroy(&s);
         }
 }
@@ -222,7 +274,7 @@ static void test_stage_large_factor(void **state)
 {
     step s = step_create(5, 256, 2, 1, true, true);
     s.args.factor = 1e6f;
-    step_check(*state, &s);
+    step_check(*state, &s, NULL);
     step_destroy(&s);
 }
 
@@ -234,7 +286,7 @@ static void test_stage_without_target(void **state)
         for (size_t i = 0; i < (size_t)n_branches * 5 * s.args.ld; i++)
             s.target[i] = i % 3 ? NAN : INFINITY;
         s.args.factor = 0;
-        step_check(*state, &s);
+        step_check(*state, &s, NULL);
         step_destroy(&s);
     }
 }
@@ -249,7 +301,7 @@ static void test_stage_tiny_targets(void **state)
         s.target = random_rows(3, 64, 9, sizes[i], 0);
         memset(s.stage, 0, rows_bytes(&s));
         s.args.rescale = 1e6f;
-        step_check(*state, &s);
+        step_check(*state, &s, NULL);
         step_destroy(&s);
     }
 }
@@ -257,7 +309,7 @@ static void test_stage_tiny_targets(void **state)
 static void test_stage_rows_are_independent(void **state)
 {
     step s = step_create(20, 130, 1, 1, true, false);
-    stepped together = step_run(*state, &s);
+    stepped together = step_run(*state, &s, NULL);
     for (uint32_t r = 0; r < 20; r += 3) {
         size_t at = (size_t)r * s.args.ld, bytes = s.args.ld * sizeof(float);
         step one = step_create(1, 130, 1, 1, true, false);
@@ -266,7 +318,7 @@ static void test_stage_rows_are_independent(void **state)
         memcpy(one.stage, s.stage + at, bytes);
         for (uint32_t i = 0; i < FLOW_MAX_SLOPES; i++)
             memcpy(one.slopes + i * slope_floats(&one), s.slopes + i * slope_floats(&s) + at, bytes);
-        stepped alone = step_run(*state, &one);
+        stepped alone = step_run(*state, &one, NULL);
         assert_memory_equal(alone.stage, together.stage + at, bytes);
         assert_memory_equal(alone.input, together.input + at, bytes);
         assert_memory_equal(alone.slopes + slope_floats(&one), together.slopes + slope_floats(&s) + at,
@@ -280,15 +332,23 @@ static void test_stage_rows_are_independent(void **state)
 
 /* ---- probabilities --------------------------------------------------------------------------------- */
 
+/* size: invocations of a row, without texels; 0: as the device would have it. */
 static float *softmax_run(gpu_test *t, const float *logits, uint32_t n_rows, uint32_t n_columns,
-                          const float *inv_temperature)
+                          const float *inv_temperature, uint32_t size)
 {
     size_t ld = row_stride(n_columns), bytes = n_rows * ld * sizeof(float);
     gpu_buffer values = gpu_test_buffer(t, logits, bytes);
     gpu_buffer temperatures = gpu_test_buffer(t, inv_temperature, n_rows * sizeof(float));
-    ops_flow_softmax(t->device, gpu_test_begin(t), gpu_view_all(&values), n_rows, n_columns, (uint32_t)ld,
-                     gpu_view_all(&temperatures));
-    gpu_test_submit(t);
+    if (size) {
+        const gpu_view views[] = {gpu_view_all(&values), gpu_view_all(&values), gpu_view_all(&temperatures)};
+        const gpu_spec spec = {.n = 1, .value = {size}};
+        const struct flow_softmax_params push = {n_rows, n_columns, (uint32_t)ld};
+        gpu_test_run(t, GPU_KERNEL_FLOW_SOFTMAX, &spec, views, 3, &push, sizeof push, n_rows, 1, 1);
+    } else {
+        ops_flow_softmax(t->device, gpu_test_begin(t), gpu_view_all(&values), n_rows, n_columns, (uint32_t)ld,
+                         gpu_view_all(&temperatures));
+        gpu_test_submit(t);
+    }
     float *found = gpu_test_alloc(bytes);
     gpu_test_read(t, &values, found, bytes);
     gpu_buffer_destroy(&values);
@@ -300,9 +360,9 @@ static float *softmax_run(gpu_test *t, const float *logits, uint32_t n_rows, uin
  * to (3 + 2 |x|) 2^-24 of itself by the rules of Vulkan, and where |x| is large it is small itself; the sum
  * has chains of n / 32 terms. */
 static void softmax_check(gpu_test *t, const float *logits, uint32_t n_rows, uint32_t n_columns,
-                          const float *inv_temperature)
+                          const float *inv_temperature, uint32_t size)
 {
-    float *found = softmax_run(t, logits, n_rows, n_columns, inv_temperature);
+    float *found = softmax_run(t, logits, n_rows, n_columns, inv_temperature, size);
     size_t ld = row_stride(n_columns);
     double *expected = gpu_test_alloc((size_t)n_rows * n_columns * sizeof *expected);
     for (uint32_t r = 0; r < n_rows; r++)
@@ -316,13 +376,24 @@ static void softmax_check(gpu_test *t, const float *logits, uint32_t n_rows, uin
 static void test_softmax_shapes(void **state)
 {
     static const uint32_t columns[] = {1, 2, 3, 5, 31, 32, 33, 100, 257, 4000, 151936};
-    static const float inverse[] = {1, 0, 0.1f, 7, 1e-30f, 3000};
+    static const float inverse[] = {1, 0, 0.1f, 7, 1.2e-38f, 3000};
     for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
         uint32_t n_rows = columns[c] > 100000 ? 2 : 6;
         float *logits = random_rows(n_rows, columns[c], 5, 12, 50);
-        softmax_check(*state, logits, n_rows, columns[c], inverse);
+        softmax_check(*state, logits, n_rows, columns[c], inverse, 0);
         free(logits);
     }
+}
+
+static void test_softmax_sizes(void **state)
+{
+    static const float inverse[] = {1, 0, 0.3f};
+    for (uint32_t size = 1; size <= 128; size *= 2)
+        for (uint32_t n_columns = 3; n_columns < 2000; n_columns *= 5) {
+            float *logits = random_rows(3, n_columns, 15, 9, 50);
+            softmax_check(*state, logits, 3, n_columns, inverse, size);
+            free(logits);
+        }
 }
 
 /* Logits far from zero, spread beyond the range of exp, and excluded ones. */
@@ -335,7 +406,7 @@ static void test_softmax_ranges(void **state)
         logits[i] += i % 2 ? 3e4f : -3e4f;
     for (size_t i = 0; i < 4 * ld; i += 7)
         logits[i] = i % 3 ? -INFINITY : -1e30f;
-    softmax_check(*state, logits, 4, 500, inverse);
+    softmax_check(*state, logits, 4, 500, inverse, 0);
     free(logits);
 }
 
@@ -348,7 +419,7 @@ static void test_softmax_ties(void **state)
         float *logits = random_rows(1, 1000, 8, 2, 90);
         for (uint32_t c = firsts[i]; c < 1000; c += 1 + c % 5)
             logits[c] = 2.5f;
-        softmax_check(*state, logits, 1, 1000, &zero);
+        softmax_check(*state, logits, 1, 1000, &zero, 0);
         free(logits);
     }
 }
@@ -358,9 +429,9 @@ static void test_softmax_rows_are_independent(void **state)
     static const float inverse[] = {1, 0.25f, 0, 3, 1, 2, 1, 1, 0.5f};
     size_t ld = row_stride(1037);
     float *logits = random_rows(9, 1037, 7, 9, 0);
-    float *together = softmax_run(*state, logits, 9, 1037, inverse);
+    float *together = softmax_run(*state, logits, 9, 1037, inverse, 0);
     for (uint32_t r = 0; r < 9; r++) {
-        float *alone = softmax_run(*state, logits + r * ld, 1, 1037, inverse + r);
+        float *alone = softmax_run(*state, logits + r * ld, 1, 1037, inverse + r, 0);
         assert_memory_equal(alone, together + r * ld, ld * sizeof(float));
         free(alone);
     }
@@ -374,7 +445,7 @@ static void test_softmax_infinite(void **state)
     static const float inverse = INFINITY;
     float *logits = random_rows(1, 100, 3, 5, 0);
     logits[41] = 6;
-    float *found = softmax_run(*state, logits, 1, 100, &inverse);
+    float *found = softmax_run(*state, logits, 1, 100, &inverse, 0);
     for (uint32_t c = 0; c < row_stride(100); c++)
         assert_true(found[c] == (c == 41 ? 1 : 0));
     free(found);
@@ -383,7 +454,20 @@ static void test_softmax_infinite(void **state)
 
 /* ---- the vocabulary -------------------------------------------------------------------------------- */
 
-static void vocabulary_check(gpu_test *t, uint32_t vocab_size, uint32_t n_columns, uint32_t chunk)
+static void vocabulary_dispatch(gpu_test *t, const weight *w, uint32_t first, gpu_view u, uint32_t n_rows,
+                                uint32_t ld, float rescale, const lane_shape *shape)
+{
+    const gpu_view views[] = {u, gpu_view_all(&w->buffer)};
+    const gpu_spec spec = {.n = 2, .value = {shape->size, shape->lanes}};
+    const struct flow_vocabulary_params push = {
+        n_rows, w->n_columns, ld, first, (uint32_t)row_stride(w->depth), 0, w->n_panels, rescale};
+    uint32_t rows = shape->size / shape->lanes;
+    gpu_test_run(t, GPU_KERNEL_FLOW_VOCABULARY, &spec, views, 2, &push, sizeof push,
+                 (n_rows + rows - 1) / rows, 1, 1);
+}
+
+static void vocabulary_check(gpu_test *t, uint32_t vocab_size, uint32_t n_columns, uint32_t chunk,
+                             const lane_shape *shape)
 {
     vkdlm_error err;
     float rescale = sqrtf((float)n_columns);
@@ -405,9 +489,13 @@ static void vocabulary_check(gpu_test *t, uint32_t vocab_size, uint32_t n_column
     for (uint32_t first = 0; first < vocab_size; first += chunk) {
         uint32_t n = u32_min(chunk, vocab_size - first);
         gpu_buffer rows = gpu_test_buffer(t, u + first * ld, n * ld * sizeof(float));
-        ops_flow_vocabulary(t->device, gpu_test_begin(t), &w, first, gpu_view_all(&rows), n, (uint32_t)ld,
-                            rescale);
-        gpu_test_submit(t);
+        if (shape) {
+            vocabulary_dispatch(t, &w, first, gpu_view_all(&rows), n, (uint32_t)ld, rescale, shape);
+        } else {
+            ops_flow_vocabulary(t->device, gpu_test_begin(t), &w, first, gpu_view_all(&rows), n, (uint32_t)ld,
+                                rescale);
+            gpu_test_submit(t);
+        }
         gpu_buffer_destroy(&rows);
     }
     float *panels = gpu_test_alloc(w.bytes), *found = gpu_test_alloc(depth * ld * sizeof *found);
@@ -432,7 +520,15 @@ static void test_vocabulary(void **state)
     static const uint32_t shapes[][3] = {{1, 1, 1},     {7, 3, 7},      {33, 32, 10},    {100, 33, 64},
                                          {257, 64, 64}, {300, 100, 77}, {2000, 256, 999}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        vocabulary_check(*state, shapes[i][0], shapes[i][1], shapes[i][2]);
+        vocabulary_check(*state, shapes[i][0], shapes[i][1], shapes[i][2], NULL);
+}
+
+static void test_vocabulary_lanes(void **state)
+{
+    for (uint32_t i = 0; i < N_WIDE_SHAPES; i++) {
+        vocabulary_check(*state, 50, 7, 33, &wide_shapes[i]);
+        vocabulary_check(*state, 200, 250, 150, &wide_shapes[i]);
+    }
 }
 
 /* A binding that holds three panels of five, and one that holds none. */
@@ -441,7 +537,7 @@ static void test_vocabulary_slices(void **state)
     (void)state;
     gpu_test t;
     gpu_test_open(&t, (gpu_options){.limit_storage_range_bytes = 3 * 320 * 32 * sizeof(float) + 64});
-    vocabulary_check(&t, 300, 150, 128);
+    vocabulary_check(&t, 300, 150, 128, NULL);
     vkdlm_error err;
     weight w = flow_vocabulary_describe(1000, 40);
     gpu_test_ok(gpu_buffer_create(t.device, GPU_MEMORY_DEVICE, w.bytes, "vocabulary", &w.buffer, &err), &err);
@@ -457,12 +553,21 @@ static void test_vocabulary_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stage_shapes),       cmocka_unit_test(test_stage_slopes),
-        cmocka_unit_test(test_stage_large_factor), cmocka_unit_test(test_stage_without_target),
-        cmocka_unit_test(test_stage_tiny_targets), cmocka_unit_test(test_stage_rows_are_independent),
-        cmocka_unit_test(test_softmax_shapes),     cmocka_unit_test(test_softmax_ranges),
-        cmocka_unit_test(test_softmax_ties),       cmocka_unit_test(test_softmax_rows_are_independent),
-        cmocka_unit_test(test_softmax_infinite),   cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_stage_shapes),
+        cmocka_unit_test(test_stage_slopes),
+        cmocka_unit_test(test_stage_lanes),
+        cmocka_unit_test(test_stage_large_factor),
+        cmocka_unit_test(test_stage_without_target),
+        cmocka_unit_test(test_stage_tiny_targets),
+        cmocka_unit_test(test_stage_rows_are_independent),
+        cmocka_unit_test(test_softmax_shapes),
+        cmocka_unit_test(test_softmax_sizes),
+        cmocka_unit_test(test_softmax_ranges),
+        cmocka_unit_test(test_softmax_ties),
+        cmocka_unit_test(test_softmax_rows_are_independent),
+        cmocka_unit_test(test_softmax_infinite),
+        cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_vocabulary_lanes),
         cmocka_unit_test(test_vocabulary_slices),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
