@@ -105,6 +105,10 @@ struct flow_stage_params {
     float input_scale;
 };
 
+struct flow_difference_params {
+    uint32_t n_rows, n_columns, ldx, ldy;
+};
+
 struct flow_softmax_params {
     uint32_t n_rows;
     uint32_t n_columns;

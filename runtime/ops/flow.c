@@ -158,3 +158,23 @@ void ops_flow_vocabulary(gpu_device *device, gpu_commands *commands, const weigh
         gpu_dispatch(commands, pipeline, views, 2, &push, sizeof push, groups_x, groups_y, 1);
     }
 }
+
+/* ---- differences of rows ------------------------------------------------------------------------------ */
+
+void ops_flow_difference(gpu_device *device, gpu_commands *commands, gpu_view x, uint32_t n_rows,
+                         uint32_t n_columns, uint32_t ldx, gpu_view base, gpu_view y, uint32_t ldy)
+{
+    vkdlm_error err;
+    const gpu_pipeline *pipeline;
+    if (gpu_pipeline_get(device, GPU_KERNEL_FLOW_DIFFERENCE, NULL, &pipeline, &err)) {
+        gpu_commands_fail(commands, &err);
+        return;
+    }
+    const gpu_view views[] = {x, base, y};
+    const struct flow_difference_params push = {
+        .n_rows = n_rows, .n_columns = n_columns, .ldx = ldx, .ldy = ldy};
+    uint32_t size[3], groups_x, groups_y;
+    gpu_pipeline_local_size(pipeline, size);
+    groups_fold(device, ((uint64_t)n_rows * (n_columns / 4) + size[0] - 1) / size[0], &groups_x, &groups_y);
+    gpu_dispatch(commands, pipeline, views, 3, &push, sizeof push, groups_x, groups_y, 1);
+}

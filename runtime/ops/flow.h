@@ -35,6 +35,11 @@ typedef struct flow_stage_args {
 /* Records it. A failure is remembered by the commands, as by the others. */
 void ops_flow_stage(gpu_device *device, gpu_commands *commands, const flow_stage_args *args);
 
+/* Records y[r] = x[r] - x[base[r]] for rows of n_columns floats, a multiple of 4: x in rows of ldx, y of ldy
+ * floats, both multiples of 4; base: u32 [n_rows]. */
+void ops_flow_difference(gpu_device *device, gpu_commands *commands, gpu_view x, uint32_t n_rows,
+                         uint32_t n_columns, uint32_t ldx, gpu_view base, gpu_view y, uint32_t ldy);
+
 /* Records p = softmax(inv_temperature[r] logits[r]) in place, over n_columns; the pad of ld becomes 0.
  * inv_temperature: f32 [n_rows]; 0 stands for the limit of low temperature: 1 for the largest logit (the
  * lowest id of equals), 0 elsewhere. */
