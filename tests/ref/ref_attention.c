@@ -70,3 +70,41 @@ double ref_attention(const ref_attention_shape *s, const float *qkv, size_t ld, 
     free(weight);
     return largest;
 }
+
+double ref_attention_row(const ref_attention_shape *s, const float *q, uint32_t position, const float *keys,
+                         const float *values, double *out)
+{
+    uint32_t dim = s->dim, share = s->n_heads / s->n_kv_heads, n = position + 1;
+    double *query = malloc(dim * sizeof *query);
+    double *weight = malloc(n * sizeof *weight);
+    if (!query || !weight)
+        abort();
+    double largest = 0;
+    for (uint32_t h = 0; h < s->n_heads; h++) {
+        rotated(q + (size_t)h * dim, dim, position, s->base, query);
+        double highest = -INFINITY, total = 0;
+        for (uint32_t j = 0; j < n; j++) {
+            const float *key = keys + ((size_t)j * s->n_kv_heads + h / share) * dim;
+            weight[j] = 0;
+            for (uint32_t d = 0; d < dim; d++)
+                weight[j] += query[d] * (double)key[d] / sqrt(dim);
+            highest = fmax(highest, weight[j]);
+            largest = fmax(largest, fabs(weight[j]));
+        }
+        double *o = out + (size_t)h * dim;
+        for (uint32_t d = 0; d < dim; d++)
+            o[d] = 0;
+        for (uint32_t j = 0; j < n; j++) {
+            const float *value = values + ((size_t)j * s->n_kv_heads + h / share) * dim;
+            double p = exp(weight[j] - highest);
+            total += p;
+            for (uint32_t d = 0; d < dim; d++)
+                o[d] += p * (double)value[d];
+        }
+        for (uint32_t d = 0; d < dim; d++)
+            o[d] /= total;
+    }
+    free(query);
+    free(weight);
+    return largest;
+}

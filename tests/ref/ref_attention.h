@@ -22,4 +22,9 @@ void ref_rotary(double *x, uint32_t dim, uint32_t position, double base);
 double ref_attention(const ref_attention_shape *shape, const float *qkv, size_t ld, uint32_t length,
                      uint32_t first, uint32_t n_rows, double *out);
 
+/* out [n_heads * dim]: the same for one query row of all heads, at `position`, over keys and values as a
+ * cache holds them, [position + 1][n_kv_heads][dim], keys already rotated. */
+double ref_attention_row(const ref_attention_shape *shape, const float *query, uint32_t position,
+                         const float *keys, const float *values, double *out);
+
 #endif
