@@ -127,10 +127,11 @@ typedef struct ode_adaptive {
 } ode_adaptive;
 
 /* Starts an integration from y0 [n], n > 0, in one allocation. A step that passes t1 is not clipped: the
- * state at t1 is the quartic through it, and f is asked for times beyond t1. A trial step whose slopes
- * overflow is repeated at a fifth of its size, 24 times in a row at most. Every integration ends where
- * max_evaluations is set; a trial begins only when all its evaluations are within it. Errors:
- * INVALID_ARGUMENT names the option; OUT_OF_HOST_MEMORY. *s needs no deinit after an error. */
+ * state at t1 is the quartic through it, and f is asked for times beyond t1. A trial step that is not finite
+ * is repeated at a fifth of its size, 24 times in a row at most. A trial begins only when all its evaluations
+ * are within max_evaluations; without that limit an f that is noise may take 10^15 steps.
+ *
+ * Errors: INVALID_ARGUMENT names the option; OUT_OF_HOST_MEMORY. *s needs no deinit after an error. */
 vkdlm_status ode_adaptive_begin(ode_adaptive *s, const ode_adaptive_options *options, const double *y0,
                                 size_t n, vkdlm_error *err);
 /* The same with another start, in the same memory. y0 may be s->state. */

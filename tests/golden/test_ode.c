@@ -98,14 +98,14 @@ static void close_problem(problem *p)
 /* The tensor `run`.`name` of n values; the caller frees it. */
 static double *expected(const problem *p, const char *run, const char *name, size_t n)
 {
-    char key[128];
+    char key[160];
     snprintf(key, sizeof key, "%s.%s", run, name);
     return golden_doubles(p->file, key, n);
 }
 
 static int32_t expected_count(const problem *p, const char *run, const char *name)
 {
-    char key[128];
+    char key[160];
     snprintf(key, sizeof key, "%s.%s", run, name);
     int32_t *tensor = golden_ints(p->file, key, 1), value = *tensor;
     free(tensor);
@@ -223,7 +223,7 @@ static void check_adaptive(problem *p, vkdlm_solver solver, double tolerance, do
                            const char *run, worst_of *worst)
 {
     double *sensitivity = expected(p, run, "sensitivity", 1);
-    char key[128];
+    char key[160];
     snprintf(key, sizeof key, "%s.accepted_t", run);
     size_t n_steps = golden_extent(p->file, key, 0), n_states = p->n_out * p->n;
     double *want_t = expected(p, run, "accepted_t", n_steps);
