@@ -550,6 +550,44 @@ static void test_vocabulary_slices(void **state)
     assert_int_equal(gpu_test_close(&t), 0);
 }
 
+/* ---- differences of rows --------------------------------------------------------------------------- */
+
+static void difference_check(gpu_test *t, uint32_t n_rows, uint32_t n_columns, uint32_t ldx, uint32_t ldy)
+{
+    size_t x_bytes = (size_t)n_rows * ldx * sizeof(float), y_bytes = (size_t)n_rows * ldy * sizeof(float);
+    float *x = gpu_test_alloc(x_bytes), *found = gpu_test_alloc(y_bytes);
+    uint32_t *base = gpu_test_alloc(n_rows * sizeof *base);
+    gpu_test_random(x, (size_t)n_rows * ldx, 17, -9, 9);
+    for (uint32_t r = 0; r < n_rows; r++)
+        base[r] = r % 3 ? r * 5 % n_rows : r;
+    gpu_buffer from = gpu_test_buffer(t, x, x_bytes), to = gpu_test_buffer(t, NULL, y_bytes);
+    gpu_buffer bases = gpu_test_buffer(t, base, n_rows * sizeof *base);
+    ops_flow_difference(t->device, gpu_test_begin(t), gpu_view_all(&from), n_rows, n_columns, ldx,
+                        gpu_view_all(&bases), gpu_view_all(&to), ldy);
+    gpu_test_submit(t);
+    gpu_test_read(t, &to, found, y_bytes);
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t c = 0; c < n_columns; c++)
+            assert_true(found[r * ldy + c] == x[r * ldx + c] - x[base[r] * (size_t)ldx + c]);
+        for (size_t c = n_columns; c < ldy; c++)
+            assert_true(isnan(found[r * ldy + c])); /* not touched */
+    }
+    gpu_buffer_destroy(&from);
+    gpu_buffer_destroy(&to);
+    gpu_buffer_destroy(&bases);
+    free(base);
+    free(found);
+    free(x);
+}
+
+static void test_difference(void **state)
+{
+    difference_check(*state, 1, 4, 4, 4);
+    difference_check(*state, 7, 12, 32, 16);
+    difference_check(*state, 16, 192, 192, 224);
+    difference_check(*state, 65, 132, 320, 160);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -569,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_vocabulary_lanes),
         cmocka_unit_test(test_vocabulary_slices),
+        cmocka_unit_test(test_difference),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }
