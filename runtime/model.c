@@ -1,155 +1,66 @@
-/* Public checkpoints and models. */
-#include <inttypes.h>
-#include <stdio.h>
+/* Public models: opening a checkpoint of any family on a device. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "device.h"
 #include "format/checkpoint.h"
-#include "model/mdlm.h"
 #include "session.h"
 
-static uint64_t count_parameters(const vkdlm_tensors *tensors, uint64_t *n_bytes)
-{
-    uint64_t n_elements = 0;
-    *n_bytes = 0;
-    for (size_t i = 0; i < vkdlm_tensors_count(tensors); i++) {
-        const vkdlm_tensor *t = vkdlm_tensors_at(tensors, i);
-        n_elements += t->n_elements;
-        *n_bytes += t->n_bytes;
-    }
-    return n_elements;
-}
-
-/* ---- checkpoints ---------------------------------------------------------------------------------- */
-
-/* A configuration entry as text. */
-typedef struct parameter_text {
-    const char *name; /* in the configuration */
-    char value[120];
-} parameter_text;
-
-struct vkdlm_checkpoint {
-    checkpoint *files;
-    char *path;
-    vkdlm_checkpoint_info info;
-    vkdlm_error why_not;
-    parameter_text *parameters; /* scalars of the configuration */
-    size_t n_parameters;
-};
-
-/* Prints a scalar; false for null, arrays and objects. */
-static bool print_scalar(const json_t *value, char *out, size_t size)
-{
-    if (json_is_string(value))
-        snprintf(out, size, "%s", json_string_value(value));
-    else if (json_is_integer(value))
-        snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(out, size, "%.17g", json_real_value(value));
-    else if (json_is_boolean(value))
-        snprintf(out, size, "%s", json_is_true(value) ? "true" : "false");
-    else
-        return false;
-    return true;
-}
-
-static vkdlm_status list_parameters(vkdlm_checkpoint *self, vkdlm_error *err)
-{
-    json_t *config = checkpoint_config(self->files).object ? self->files->config : NULL;
-    self->parameters = calloc(json_object_size(config) + 1, sizeof *self->parameters);
-    if (!self->parameters)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory reading '%s'", self->path);
-    const char *key;
-    json_t *value;
-    json_object_foreach(config, key, value)
-    {
-        parameter_text *p = &self->parameters[self->n_parameters];
-        p->name = key;
-        if (print_scalar(value, p->value, sizeof p->value))
-            self->n_parameters++;
-    }
-    return VKDLM_OK;
-}
-
-vkdlm_status vkdlm_checkpoint_open(const char *path, vkdlm_checkpoint **out, vkdlm_error *err)
-{
-    *out = NULL;
-    vkdlm_checkpoint *self = calloc(1, sizeof *self);
-    if (!self)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory opening '%s'", path);
-    vkdlm_status status;
-    self->path = strdup(path);
-    if (!self->path) {
-        status = error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory opening '%s'", path);
-        goto fail;
-    }
-    status = checkpoint_open(path, &self->files, err);
-    if (status)
-        goto fail;
-    status = list_parameters(self, err);
-    if (status)
-        goto fail;
-
-    vkdlm_checkpoint_info *info = &self->info;
-    json_scope config = checkpoint_config(self->files);
-    if (json_get_string_or(&config, "model_type", "unknown", &info->architecture, NULL))
-        info->architecture = "unknown";
-    info->path = self->path;
-    info->tokenizer = self->files->tokenizer_path;
-    info->n_parameters = count_parameters(self->files->tensors, &info->file_bytes);
-    info->runnable = mdlm_estimate(self->files, &info->device_bytes, &self->why_not) == VKDLM_OK;
-    info->why_not = info->runnable ? NULL : self->why_not.message;
-    *out = self;
-    return VKDLM_OK;
-fail:
-    vkdlm_checkpoint_close(self);
-    return status;
-}
-
-void vkdlm_checkpoint_close(vkdlm_checkpoint *self)
-{
-    if (!self)
-        return;
-    free(self->parameters);
-    checkpoint_close(self->files);
-    free(self->path);
-    free(self);
-}
-
-void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *self, vkdlm_checkpoint_info *info)
-{
-    *info = self->info;
-}
-
-bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *self, size_t index, vkdlm_parameter *out)
-{
-    if (index >= self->n_parameters)
-        return false;
-    *out = (vkdlm_parameter){self->parameters[index].name, self->parameters[index].value};
-    return true;
-}
-
-const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *self)
-{
-    return self->files->tensors;
-}
-
-/* ---- models ---------------------------------------------------------------------------------------- */
-
-/* The network embeds V ids, the last of which is the mask: the tokenizer must give exactly the others. A
- * tokenizer that knows the mask token itself has V. */
-static vkdlm_status check_tokenizer(const vkdlm_tokenizer *tokenizer, const mdlm_config *config,
+/* The tokenizer may know at most the ids that the network embeds. A masked network embeds one more, its mask,
+ * unless the tokenizer knows the mask itself; tables of causal networks are often padded. */
+static vkdlm_status check_tokenizer(const vkdlm_tokenizer *tokenizer, uint32_t vocab_size, bool masked,
                                     const char *file, vkdlm_error *err)
 {
     uint32_t found = vkdlm_tokenizer_vocab_size(tokenizer);
-    if (found == config->vocab_size || found + 1 == config->vocab_size)
+    if (masked ? found == vocab_size || found + 1 == vocab_size : found <= vocab_size)
         return VKDLM_OK;
+    if (!masked)
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "'%s': expected at most the model's %u tokens, found a tokenizer of %u", file,
+                         vocab_size, found);
     return error_set(
         err, VKDLM_INVALID_ARGUMENT,
         "'%s': expected the model's %u tokens (or %u with the mask token), found a tokenizer of %u", file,
-        config->vocab_size - 1, config->vocab_size, found);
+        vocab_size - 1, vocab_size, found);
+}
+
+/* Ids that the network of a checkpoint embeds. */
+static vkdlm_status read_vocab_size(const checkpoint *ck, uint32_t *out, vkdlm_error *err)
+{
+    llm_config of_causal;
+    mdlm_config of_masked;
+    bool causal_model = llm_config_is(ck);
+    vkdlm_status status =
+        causal_model ? llm_config_read(ck, &of_causal, err) : mdlm_config_read(ck, &of_masked, err);
+    if (!status)
+        *out = causal_model ? of_causal.vocab_size : of_masked.vocab_size;
+    return status;
+}
+
+static vkdlm_status open_tokenizer(vkdlm_model *model, const checkpoint *ck, const char *given,
+                                   vkdlm_error *err)
+{
+    const char *path = given ? given : ck->tokenizer_path;
+    uint32_t vocab_size;
+    vkdlm_status status = read_vocab_size(ck, &vocab_size, err);
+    if (status || !path)
+        return status;
+    status = vkdlm_tokenizer_open(path, &model->tokenizer, err);
+    return status ? status : check_tokenizer(model->tokenizer, vocab_size, !llm_config_is(ck), path, err);
+}
+
+static vkdlm_status open_network(vkdlm_model *model, checkpoint *ck, checkpoint *l2d,
+                                 const vkdlm_model_options *options, vkdlm_error *err)
+{
+    gpu_device *gpu = model->device->gpu;
+    if (llm_config_is(ck))
+        return llm_open(gpu, ck, l2d, options->progress, options->user, &model->llm, err);
+    if (l2d)
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "'%s': expected a Llama or Qwen2 model beside a diffusion path, found another kind",
+                         ck->config_path);
+    return mdlm_open(gpu, ck, options->progress, options->user, &model->mdlm, err);
 }
 
 vkdlm_status vkdlm_model_open(vkdlm_device *device, const char *path, const vkdlm_model_options *options,
@@ -159,35 +70,36 @@ vkdlm_status vkdlm_model_open(vkdlm_device *device, const char *path, const vkdl
     vkdlm_model_options defaults = {0};
     if (!options)
         options = &defaults;
-    checkpoint *ck = NULL;
+    checkpoint *ck = NULL, *l2d = NULL;
+    vkdlm_model *model = NULL;
     vkdlm_status status = checkpoint_open(path, &ck, err);
+    if (!status)
+        status = l2d_checkpoint_open(options->l2d, ck->directory, &l2d, err);
     if (status)
-        return status;
-    vkdlm_model *model = calloc(1, sizeof *model);
+        goto fail;
+    model = calloc(1, sizeof *model);
     if (!model) {
         status = error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory opening '%s'", path);
         goto fail;
     }
     model->device = device;
     uint64_t file_bytes;
-    model->n_parameters = count_parameters(ck->tensors, &file_bytes);
-    const char *tokenizer = options->tokenizer ? options->tokenizer : ck->tokenizer_path;
-    mdlm_config config;
-    status = mdlm_config_read(ck, &config, err);
-    if (!status && tokenizer)
-        status = vkdlm_tokenizer_open(tokenizer, &model->tokenizer, err);
-    if (!status && tokenizer)
-        status = check_tokenizer(model->tokenizer, &config, tokenizer, err);
+    model->n_parameters = tensors_count_elements(ck->tensors, &file_bytes);
+    if (l2d)
+        model->n_parameters += tensors_count_elements(l2d->tensors, &file_bytes);
+    status = open_tokenizer(model, ck, options->tokenizer, err);
     if (!status)
-        status = mdlm_open(device->gpu, ck, options->progress, options->user, &model->network, err);
+        status = open_network(model, ck, l2d, options, err);
     if (status)
         goto fail;
     checkpoint_close(ck);
+    checkpoint_close(l2d);
     *out = model;
     return VKDLM_OK;
 fail:
     vkdlm_model_close(model);
     checkpoint_close(ck);
+    checkpoint_close(l2d);
     return status;
 }
 
@@ -195,16 +107,18 @@ void vkdlm_model_close(vkdlm_model *model)
 {
     if (!model)
         return;
-    mdlm_close(model->network);
+    mdlm_close(model->mdlm);
+    llm_close(model->llm);
     vkdlm_tokenizer_close(model->tokenizer);
     free(model);
 }
 
-void vkdlm_model_get_info(const vkdlm_model *model, vkdlm_model_info *info)
+static void masked_info(const vkdlm_model *model, vkdlm_model_info *info)
 {
-    const mdlm_config *config = mdlm_get_config(model->network);
+    const mdlm_config *config = mdlm_get_config(model->mdlm);
     *info = (vkdlm_model_info){
         .architecture = "mdlm",
+        .family = VKDLM_FAMILY_MASKED,
         .vocab_size = config->vocab_size,
         .mask_id = (int32_t)config->vocab_size - 1,
         .length = config->length,
@@ -212,10 +126,46 @@ void vkdlm_model_get_info(const vkdlm_model *model, vkdlm_model_info *info)
         .n_blocks = config->n_blocks,
         .n_heads = config->n_heads,
         .cond_dim = config->cond_dim,
+        .begin_id = -1,
         .time_conditioning = config->time_conditioning,
-        .n_parameters = model->n_parameters,
-        .weight_bytes = mdlm_weight_bytes(model->network),
+        .weight_bytes = mdlm_weight_bytes(model->mdlm),
     };
+}
+
+static void causal_info(const vkdlm_model *model, vkdlm_model_info *info)
+{
+    const llm_config *config = llm_get_config(model->llm);
+    const l2d_config *path = llm_get_path_config(model->llm);
+    *info = (vkdlm_model_info){
+        .architecture = config->architecture,
+        .family = VKDLM_FAMILY_CAUSAL,
+        .vocab_size = config->vocab_size,
+        .mask_id = -1,
+        .length = config->context,
+        .hidden_dim = config->hidden_dim,
+        .n_blocks = config->n_blocks,
+        .n_heads = config->n_heads,
+        .n_kv_heads = config->n_kv_heads,
+        .head_dim = config->head_dim,
+        .mlp_dim = config->mlp_dim,
+        .cond_dim = path ? path->cond_dim : 0,
+        .time_conditioning = path != NULL,
+        .begin_id = config->begin_id,
+        .n_end_ids = config->n_end_ids,
+        .weight_bytes = llm_weight_bytes(model->llm),
+    };
+    memcpy(info->end_ids, config->end_ids, sizeof info->end_ids);
+    if (path)
+        flow_info_fill(path, &info->flow);
+}
+
+void vkdlm_model_get_info(const vkdlm_model *model, vkdlm_model_info *info)
+{
+    if (model->llm)
+        causal_info(model, info);
+    else
+        masked_info(model, info);
+    info->n_parameters = model->n_parameters;
 }
 
 const vkdlm_tokenizer *vkdlm_model_tokenizer(const vkdlm_model *model)

@@ -13,53 +13,6 @@
 extern "C" {
 #endif
 
-/* ---- checkpoints: looking into model files without a device ------------------------------------- */
-
-typedef struct vkdlm_checkpoint vkdlm_checkpoint;
-
-/* One hyperparameter as the configuration gives it, numbers printed in full. */
-typedef struct vkdlm_parameter {
-    const char *name;
-    const char *value;
-} vkdlm_parameter;
-
-typedef struct vkdlm_checkpoint_info {
-    const char *path;
-    const char *architecture; /* "mdlm", or what the file says for one that cannot be run */
-    bool runnable;
-    const char *why_not;   /* one sentence when not runnable, else NULL */
-    const char *tokenizer; /* path of the tokenizer file, NULL when there is none */
-    uint64_t n_parameters; /* elements of all tensors */
-    uint64_t file_bytes;   /* of all tensors */
-    uint64_t device_bytes; /* needed for weights and a batch of one; 0 when not runnable */
-} vkdlm_checkpoint_info;
-
-/* Opens a Hugging Face directory, or a .safetensors file beside its config.json. Any well-formed checkpoint
- * can be opened, also of an architecture that cannot be run. *out is NULL on failure. */
-VKDLM_API vkdlm_status vkdlm_checkpoint_open(const char *path, vkdlm_checkpoint **out, vkdlm_error *err);
-VKDLM_API void vkdlm_checkpoint_close(vkdlm_checkpoint *checkpoint);
-/* Pointers live as long as the checkpoint. */
-VKDLM_API void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *checkpoint, vkdlm_checkpoint_info *info);
-/* Scalar entries of the configuration in file order; false past the end. */
-VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index,
-                                          vkdlm_parameter *out);
-VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *checkpoint);
-
-/* ---- models ------------------------------------------------------------------------------------- */
-
-typedef struct vkdlm_model vkdlm_model;
-
-/* A zeroed struct is the default. */
-typedef struct vkdlm_model_options {
-    /* Called during the upload of the weights; false stops it (CANCELLED). May be NULL. */
-    bool (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
-    void *user;
-    const char *tokenizer; /* path of a tokenizer; NULL: the one beside the model, if any */
-    /* A diffusion path for a causal model: a directory with l2d.json and l2d.safetensors, or that
-     * .safetensors file; NULL: the one in the model's directory, if any. */
-    const char *l2d;
-} vkdlm_model_options;
-
 /* What a model generates with. */
 typedef enum vkdlm_family {
     VKDLM_FAMILY_MASKED, /* a canvas of mask tokens is filled: vkdlm_generate, vkdlm_score */
@@ -80,6 +33,60 @@ typedef struct vkdlm_flow_info {
     const char *temperature; /* owned by the model */
     double rtol, atol, end_time;
 } vkdlm_flow_info;
+
+/* ---- checkpoints: looking into model files without a device ------------------------------------- */
+
+typedef struct vkdlm_checkpoint vkdlm_checkpoint;
+
+/* One hyperparameter as the configuration gives it, numbers printed in full. */
+typedef struct vkdlm_parameter {
+    const char *name;
+    const char *value;
+} vkdlm_parameter;
+
+typedef struct vkdlm_checkpoint_info {
+    const char *path;
+    const char *architecture; /* "mdlm", or what the file says for one that cannot be run */
+    bool runnable;
+    const char *why_not;   /* one sentence when not runnable, else NULL */
+    const char *tokenizer; /* path of the tokenizer file, NULL when there is none */
+    uint64_t n_parameters; /* elements of all tensors */
+    uint64_t file_bytes;   /* of all tensors */
+    uint64_t device_bytes; /* needed for weights and a batch of one; 0 when not runnable */
+    vkdlm_family family;   /* when runnable */
+    vkdlm_flow_info flow;  /* of a diffusion path, when runnable */
+} vkdlm_checkpoint_info;
+
+/* Opens a Hugging Face directory, or a .safetensors file beside its config.json. Any well-formed checkpoint
+ * can be opened, also of an architecture that cannot be run. *out is NULL on failure. */
+VKDLM_API vkdlm_status vkdlm_checkpoint_open(const char *path, vkdlm_checkpoint **out, vkdlm_error *err);
+/* The same with a diffusion path: as vkdlm_model_options.l2d. */
+VKDLM_API vkdlm_status vkdlm_checkpoint_open_l2d(const char *path, const char *l2d, vkdlm_checkpoint **out,
+                                                 vkdlm_error *err);
+VKDLM_API void vkdlm_checkpoint_close(vkdlm_checkpoint *checkpoint);
+/* Pointers live as long as the checkpoint. */
+VKDLM_API void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *checkpoint, vkdlm_checkpoint_info *info);
+/* Scalar entries of the configuration in file order; false past the end. */
+VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index,
+                                          vkdlm_parameter *out);
+VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *checkpoint);
+/* Those of the diffusion path; NULL without one. */
+VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_l2d_tensors(const vkdlm_checkpoint *checkpoint);
+
+/* ---- models ------------------------------------------------------------------------------------- */
+
+typedef struct vkdlm_model vkdlm_model;
+
+/* A zeroed struct is the default. */
+typedef struct vkdlm_model_options {
+    /* Called during the upload of the weights; false stops it (CANCELLED). May be NULL. */
+    bool (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    void *user;
+    const char *tokenizer; /* path of a tokenizer; NULL: the one beside the model, if any */
+    /* A diffusion path for a causal model: a directory with l2d.json and l2d.safetensors, or that
+     * .safetensors file; NULL: the one in the model's directory, if any. */
+    const char *l2d;
+} vkdlm_model_options;
 
 #define VKDLM_MAX_END_IDS 16
 

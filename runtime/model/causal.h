@@ -17,7 +17,7 @@ typedef struct causal_capacity {
     uint32_t held;       /* slots */
     uint32_t rows;       /* predictions of one call */
     uint32_t branches;   /* of the flow: 0 without, 1, or 2 */
-    uint32_t calls;      /* of the flow's network, with the final one, in one submission */
+    uint32_t calls;      /* velocities of one program */
     uint32_t times;      /* rows of modulation: times x classes */
     bool average;        /* estimates by the whole diffusion vocabulary */
     bool cut;            /* top-k or top-p */
@@ -169,7 +169,7 @@ typedef struct causal {
      * else is in the batch. */
     vkdlm_status (*run)(struct causal *self, const causal_work *work, causal_result *results,
                         vkdlm_error *err);
-    /* Needs no prepared times and leaves them alone. Points with t = 0 have the base's logits, bit for bit;
+    /* Needs no prepared times and forgets them. Points with t = 0 have the base's logits, bit for bit;
      * the network is not run when all have. n_points is at most rows x branches of the capacity. */
     vkdlm_status (*evaluate)(struct causal *self, const flow_request *request, vkdlm_error *err);
 } causal;

@@ -30,6 +30,12 @@ typedef struct l2d_config {
     double rtol, atol, end_time;
 } l2d_config;
 
+/* Opens the files of a diffusion path: `given`, a directory with l2d.json and l2d.safetensors or that
+ * .safetensors file, or, when it is NULL, those in the base model's directory if they are there; *out is NULL
+ * when there are none, and on failure. Errors: NOT_FOUND and those of checkpoint_open_files. */
+vkdlm_status l2d_checkpoint_open(const char *given, const char *base_directory, checkpoint **out,
+                                 vkdlm_error *err);
+
 /* config is l2d.json. Errors: MALFORMED, UNSUPPORTED (a setting that is not run). */
 vkdlm_status l2d_config_read(const checkpoint *ck, l2d_config *out, vkdlm_error *err);
 
