@@ -135,7 +135,7 @@ void refiner_describe(const refiner *r, causal_capacity *capacity)
     if (!flow->on)
         return;
     capacity->branches = flow->n_branches;
-    capacity->calls = r->grid.n_network + 1;
+    capacity->calls = r->grid.n_calls;
     capacity->times = (flow->adaptive ? 1 : r->n_times) * flow->n_classes;
     capacity->average = flow->average;
 }
