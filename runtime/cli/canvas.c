@@ -50,22 +50,59 @@ static void add_masks(canvas_set *set, const canvas_rules *rules, size_t n)
         set->tokens[set->n_tokens++] = rules->mask_id;
 }
 
+static vkdlm_status check_ids(const canvas_rules *rules, const char *where, const int32_t *ids, size_t n,
+                              vkdlm_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= rules->vocab_size)
+            return message_set(err, VKDLM_MALFORMED,
+                               "%s: token %zu is %" PRId32 ", but the model's ids are 0 to %" PRIu32, where,
+                               i, ids[i], rules->vocab_size - 1);
+    return VKDLM_OK;
+}
+
+static vkdlm_status add_prompt(canvas_set *set, const canvas_rules *rules, const char *where,
+                               const int32_t *ids, size_t n, vkdlm_error *err)
+{
+    if (!n && rules->empty_id < 0)
+        return message_set(err, VKDLM_MALFORMED,
+                           "%s is empty, and the model names no token that begins a text", where);
+    if (!n) {
+        ids = &rules->empty_id;
+        n = 1;
+    }
+    if (n > rules->length)
+        return message_set(err, VKDLM_MALFORMED,
+                           "%s has %zu tokens, but the model's context of %" PRIu32 " has room for %" PRIu32
+                           " before a new one",
+                           where, n, rules->model_length, rules->length);
+    vkdlm_status status = check_ids(rules, where, ids, n, err);
+    if (!status)
+        status = reserve(set, n, err);
+    if (status)
+        return status;
+    memcpy(set->tokens + set->n_tokens, ids, n * sizeof *ids);
+    set->n_tokens += n;
+    set->lengths[set->n++] = (uint32_t)n;
+    return VKDLM_OK;
+}
+
 vkdlm_status canvas_add_ids(canvas_set *set, const canvas_rules *rules, const char *where, const int32_t *ids,
                             size_t n, vkdlm_error *err)
 {
     size_t n_masks = 0;
+    if (rules->causal)
+        return add_prompt(set, rules, where, ids, n, err);
     if (n > rules->length)
         return message_set(err, VKDLM_MALFORMED,
                            "%s has %zu tokens, more than the canvas of %" PRIu32
                            " (the model's length is %" PRIu32 ")",
                            where, n, rules->length, rules->model_length);
-    for (size_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || (uint32_t)ids[i] >= rules->vocab_size)
-            return message_set(err, VKDLM_MALFORMED,
-                               "%s: token %zu is %" PRId32 ", but the model's ids are 0 to %" PRIu32, where,
-                               i, ids[i], rules->vocab_size - 1);
+    vkdlm_status checked = check_ids(rules, where, ids, n, err);
+    if (checked)
+        return checked;
+    for (size_t i = 0; i < n; i++)
         n_masks += ids[i] == rules->mask_id;
-    }
     if (!rules->may_be_full && n == rules->length && !n_masks)
         return message_set(err, VKDLM_MALFORMED,
                            "%s fills the canvas of %" PRIu32 " tokens (the model's length is %" PRIu32
@@ -90,17 +127,51 @@ static vkdlm_status need_tokenizer(const canvas_rules *rules, vkdlm_error *err)
                        "the model has no tokenizer, so text needs '--tokenizer PATH' (or give ids)");
 }
 
+/* The text as a user's message. */
+static vkdlm_status write_message(const canvas_rules *rules, const char *where, const char *text, size_t size,
+                                  vkdlm_text *out, vkdlm_error *err)
+{
+    vkdlm_chat_message messages[2] = {{"system", rules->system}, {"user", text}};
+    if (memchr(text, 0, size))
+        return message_set(err, VKDLM_MALFORMED, "%s holds a NUL, which no chat message may", where);
+    /* What a file's text ends with is not part of it: text[size] may be a line feed. */
+    char *content = strndup(text, size);
+    if (!content)
+        return out_of_memory(err);
+    messages[1].content = content;
+    vkdlm_status status = vkdlm_chat_format(rules->chat, rules->system ? messages : messages + 1,
+                                            rules->system ? 2 : 1, true, NULL, out, err);
+    free(content);
+    return status;
+}
+
 vkdlm_status canvas_add_text(canvas_set *set, const canvas_rules *rules, const char *where, const char *text,
                              size_t size, vkdlm_error *err)
 {
     vkdlm_ids ids = {0};
+    vkdlm_text message = {0};
+    uint32_t flags = VKDLM_TOKENIZE_DEFAULT;
     vkdlm_status status = need_tokenizer(rules, err);
+    if (!status && rules->chat) {
+        status = write_message(rules, where, text, size, &message, err);
+        text = message.bytes;
+        size = message.size;
+        flags = VKDLM_TOKENIZE_NO_SPECIAL; /* the template has written what begins a text */
+    }
     if (!status)
-        status = vkdlm_tokenize(rules->tokenizer, text, size, VKDLM_TOKENIZE_DEFAULT, &ids, err);
+        status = vkdlm_tokenize(rules->tokenizer, text, size, flags, &ids, err);
     if (!status)
         status = canvas_add_ids(set, rules, where, ids.ids, ids.count, err);
     vkdlm_ids_free(&ids);
+    vkdlm_text_free(&message);
     return status;
+}
+
+vkdlm_status canvas_add_empty(canvas_set *set, const canvas_rules *rules, vkdlm_error *err)
+{
+    if (rules->causal && rules->tokenizer)
+        return canvas_add_text(set, rules, "the prompt", "", 0, err);
+    return canvas_add_ids(set, rules, rules->causal ? "the prompt" : "the canvas", NULL, 0, err);
 }
 
 /* One piece of a template: text, then masks. */
@@ -206,7 +277,9 @@ vkdlm_status canvas_add_jsonl(canvas_set *set, const canvas_rules *rules, const 
     while (!status && jsonl_next(&reader, &line, &status, err)) {
         char where[300];
         snprintf(where, sizeof where, "line %zu of '%.200s'", reader.number, path);
-        if (line.text)
+        if (rules->chat && !line.text)
+            status = message_set(err, VKDLM_MALFORMED, "%s has \"ids\", but '--chat' takes \"text\"", where);
+        else if (line.text)
             status = canvas_add_text(set, rules, where, line.text, line.text_size, err);
         else
             status = canvas_add_ids(set, rules, where, line.ids, line.n_ids, err);

@@ -1,7 +1,8 @@
-/* What is given on the command line, turned into the canvases that generation starts from. */
+/* What is given on the command line, turned into the canvases, or prompts, that generation starts from. */
 #ifndef CLI_CANVAS_H
 #define CLI_CANVAS_H
 
+#include <vkdlm/chat.h>
 #include <vkdlm/session.h>
 
 /* What canvases have to fit. */
@@ -12,6 +13,11 @@ typedef struct canvas_rules {
     uint32_t model_length; /* the longest canvas */
     uint32_t length;       /* of a canvas that begins with a prompt, 1 .. model_length */
     bool may_be_full;      /* a canvas without masks is accepted */
+    /* Prompts of an autoregressive model, which are what is given and nothing else, length tokens at most. */
+    bool causal;
+    int32_t empty_id;                /* what stands for an empty prompt, -1: none is accepted */
+    const vkdlm_chat_template *chat; /* texts are a user's message in this template; NULL: they are not */
+    const char *system;              /* system message before it, or NULL */
 } canvas_rules;
 
 /* Canvases one behind the other. A zeroed struct is empty. */
@@ -35,6 +41,9 @@ vkdlm_status canvas_add_text(canvas_set *set, const canvas_rules *rules, const c
                              size_t size, vkdlm_error *err);
 vkdlm_status canvas_add_ids(canvas_set *set, const canvas_rules *rules, const char *where, const int32_t *ids,
                             size_t n, vkdlm_error *err);
+
+/* Adds one canvas with nothing given. */
+vkdlm_status canvas_add_empty(canvas_set *set, const canvas_rules *rules, vkdlm_error *err);
 
 /* The canvas is the template: text, tokenized piece by piece with nothing added, and for each [MASK] or
  * [MASK:N] one or N masks. At least one, and at most model_length tokens in all. */

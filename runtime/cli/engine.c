@@ -1,6 +1,5 @@
 #include "engine.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
@@ -24,44 +23,100 @@ static void program_directory(char *path, size_t size)
         *slash = 0;
 }
 
+enum { N_PLACES = 3 };
+
+/* Where a bundled model may lie. */
+static void list_places(const char *name, char (*places)[PATH_MAX + 512])
+{
+    char program[PATH_MAX];
+    program_directory(program, sizeof program);
+    snprintf(places[0], sizeof *places, "%s/../share/vkdlm/models/%.200s", program, name);
+    snprintf(places[1], sizeof *places, "%s/%.200s", VKDLM_INSTALLED_MODELS, name);
+    snprintf(places[2], sizeof *places, "%s/%.200s", VKDLM_SOURCE_MODELS, name);
+}
+
 vkdlm_status engine_locate(const char *given, char **path, vkdlm_error *err)
 {
-    char program[PATH_MAX], beside[PATH_MAX + 64];
+    char places[N_PLACES][PATH_MAX + 512];
+    const char *found = NULL;
     *path = NULL;
-    if (!given) {
-        program_directory(program, sizeof program);
-        snprintf(beside, sizeof beside, "%s/../share/vkdlm/models/" BUNDLED_MODEL, program);
-        const char *const places[] = {beside, VKDLM_INSTALLED_MODELS "/" BUNDLED_MODEL,
-                                      VKDLM_SOURCE_MODELS "/" BUNDLED_MODEL};
-        for (size_t i = 0; i < sizeof places / sizeof *places && !given; i++)
+    if (!given || (access(given, F_OK) && *given && !strchr(given, '/'))) {
+        list_places(given ? given : BUNDLED_MODEL, places);
+        for (size_t i = 0; i < N_PLACES && !found; i++)
             if (!access(places[i], R_OK))
-                given = places[i];
-        if (!given)
+                found = places[i];
+        if (!given && !found)
             return message_set(
                 err, VKDLM_NOT_FOUND,
                 "the bundled model is not in '%.300s', '%.300s' or '%.300s'; '-m MODEL' names another",
                 places[0], places[1], places[2]);
     }
-    *path = strdup(given);
+    *path = strdup(found ? found : given);
     return *path ? VKDLM_OK : message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for a path");
 }
 
-/* Refuses a model that cannot be run and options that it does not take, without a device. */
-static vkdlm_status check_model(const engine *e, const command *cmd, const option_parse *parse,
-                                vkdlm_error *err)
+vkdlm_status engine_describe(const char *path, const char *l2d, vkdlm_checkpoint **out, vkdlm_error *err)
 {
     vkdlm_checkpoint *checkpoint = NULL;
     vkdlm_checkpoint_info info;
-    vkdlm_status status = vkdlm_checkpoint_open(e->path, &checkpoint, err);
+    vkdlm_status status = vkdlm_checkpoint_open(path, &checkpoint, err);
+    *out = checkpoint;
+    if (status || !l2d)
+        return status;
+    vkdlm_checkpoint_get_info(checkpoint, &info);
+    /* A model that takes no path: the options that name one do not fit, wherever it is. */
+    if (info.runnable && info.family == VKDLM_FAMILY_MASKED)
+        return VKDLM_OK;
+    vkdlm_checkpoint_close(checkpoint);
+    return vkdlm_checkpoint_open_l2d(path, l2d, out, err);
+}
+
+enum model_kind engine_kind(const vkdlm_checkpoint_info *info)
+{
+    return info->family == VKDLM_FAMILY_MASKED ? MODEL_MASKED : info->flow.present ? MODEL_L2D : MODEL_CAUSAL;
+}
+
+/* Looks into the model that was located. */
+static vkdlm_status examine(engine *e, const command *cmd, const void *values, const option_parse *parse,
+                            vkdlm_error *err)
+{
+    vkdlm_checkpoint *checkpoint = NULL;
+    vkdlm_checkpoint_info info;
+    char description[80];
+    vkdlm_status status = engine_describe(e->path, e->l2d, &checkpoint, err);
     if (status)
         return status;
     vkdlm_checkpoint_get_info(checkpoint, &info);
-    if (!info.runnable)
+    e->kind = engine_kind(&info);
+    snprintf(description, sizeof description, "%.40s%s", info.architecture,
+             e->kind == MODEL_MASKED ? ""
+             : e->kind == MODEL_L2D  ? " with a diffusion path"
+                                     : " without a diffusion path");
+    if (!e->tokenizer_path && info.tokenizer) {
+        e->tokenizer_path = strdup(info.tokenizer);
+        if (!e->tokenizer_path)
+            status = message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for a path");
+    }
+    if (!status && !info.runnable)
         status = message_set(err, VKDLM_UNSUPPORTED, "%s", info.why_not);
-    else if (parse->misfit)
-        status = options_misfit(cmd, parse, e->path, info.architecture, err);
+    if (!status)
+        status = options_check_model(cmd, values, parse, e->kind, e->path, description, err);
     vkdlm_checkpoint_close(checkpoint);
     return status;
+}
+
+vkdlm_status engine_find(engine *e, const command *cmd, const void *values, const option_parse *parse,
+                         const engine_names *names, vkdlm_error *err)
+{
+    *e = (engine){.common = values};
+    e->verbose = e->common->verbose.given;
+    progress_init(&e->bar, e->common->quiet.given);
+    vkdlm_status status = engine_locate(names->model, &e->path, err);
+    if (!status && names->l2d)
+        status = engine_locate(names->l2d, &e->l2d, err);
+    if (!status && names->tokenizer)
+        status = engine_locate(names->tokenizer, &e->tokenizer_path, err);
+    return status ? status : examine(e, cmd, values, parse, err);
 }
 
 static bool on_upload(void *user, uint64_t done_bytes, uint64_t total_bytes)
@@ -87,24 +142,15 @@ static vkdlm_status interrupted(vkdlm_error *err)
     return signals_pending() ? message_set(err, VKDLM_CANCELLED, "interrupted") : VKDLM_OK;
 }
 
-vkdlm_status engine_open(engine *e, const command *cmd, const option_parse *parse,
-                         const common_values *common, const char *model, const char *tokenizer,
-                         vkdlm_error *err)
+vkdlm_status engine_open(engine *e, vkdlm_error *err)
 {
-    vkdlm_device_options device = {.select = common->device.text,
-                                   .memory_limit_bytes = common->memory_limit.count << 20};
-    vkdlm_model_options options = {.progress = on_upload, .user = e, .tokenizer = tokenizer};
+    vkdlm_device_options device = {.select = e->common->device.text,
+                                   .memory_limit_bytes = e->common->memory_limit.count << 20};
+    vkdlm_model_options options = {
+        .progress = on_upload, .user = e, .tokenizer = e->tokenizer_path, .l2d = e->l2d};
     double begun = progress_now();
-    *e = (engine){.verbose = common->verbose.given};
-    progress_init(&e->bar, common->quiet.given);
-    vkdlm_status status = engine_locate(model, &e->path, err);
-    if (!status)
-        status = check_model(e, cmd, parse, err);
-    if (status)
-        return status;
-    lap(e, "reading the model's description", &begun);
     signals_catch();
-    status = vkdlm_device_open(&device, &e->device, err);
+    vkdlm_status status = vkdlm_device_open(&device, &e->device, err);
     if (!status)
         status = interrupted(err);
     if (status)
@@ -135,6 +181,8 @@ void engine_close(engine *e)
     vkdlm_model_close(e->model);
     vkdlm_device_close(e->device);
     free(e->path);
+    free(e->l2d);
+    free(e->tokenizer_path);
     *e = (engine){0};
 }
 

@@ -7,12 +7,13 @@
 #include "options.h"
 #include "progress.h"
 
-/* -m, --model and --tokenizer of every command that takes a model. */
-#define ENGINE_MODEL_OPTION(field_offset)                                                     \
-    {                                                                                         \
-        "model", 'm', OPTION_TEXT, field_offset, "MODEL",                                     \
-            "model: a Hugging Face directory, or a .safetensors file beside its config.json", \
-            .initially = "the bundled kjv-mdlm"                                               \
+/* -m, --model, --tokenizer and --l2d of every command that takes a model. */
+#define ENGINE_MODEL_OPTION(field_offset)                                                      \
+    {                                                                                          \
+        "model", 'm', OPTION_TEXT, field_offset, "MODEL",                                      \
+            "model: a Hugging Face directory, a .safetensors file beside its config.json, or " \
+            "the name of a bundled model (kjv-mdlm, kjv-llama)",                               \
+            .initially = "the bundled kjv-mdlm"                                                \
     }
 #define ENGINE_TOKENIZER_OPTION(field_offset)                                                          \
     {                                                                                                  \
@@ -20,17 +21,37 @@
             "tokenizer: a tokenizer.json, a vocab.json with merges.txt beside it, or their directory", \
             .initially = "the model's"                                                                 \
     }
-#define ENGINE_L2D_OPTION(field_offset)                                                                      \
-    {                                                                                                        \
-        "l2d", 0, OPTION_TEXT, field_offset, "PATH", "diffusion path added to a base model", .family = "L2D" \
+#define ENGINE_L2D_OPTION(field_offset)                                                                \
+    {                                                                                                  \
+        "l2d", 0, OPTION_TEXT, field_offset, "PATH",                                                   \
+            "diffusion path (L2D) for an autoregressive model: a directory with l2d.json and "         \
+            "l2d.safetensors, that .safetensors file, or the name of a bundled path (kjv-l2d)",        \
+            .initially = "the one in the model's directory, if any", .fits = MODEL_CAUSAL | MODEL_L2D, \
     }
 
-/* Where the model is: `given`, or the bundled one when that is NULL. Errors: NOT_FOUND (names the places
- * searched), OUT_OF_HOST_MEMORY. The caller frees *path. */
+/* Where a model or a diffusion path is: `given` if it exists; if it is a name without a slash, the bundled
+ * one of that name; NULL is the bundled default. A name that is nowhere is returned as it is. Errors:
+ * NOT_FOUND (no bundled default: names the places searched), OUT_OF_HOST_MEMORY. The caller frees *path. */
 vkdlm_status engine_locate(const char *given, char **path, vkdlm_error *err);
 
+/* Opens the description of a model, with a diffusion path unless l2d is NULL (or the model takes none). */
+vkdlm_status engine_describe(const char *path, const char *l2d, vkdlm_checkpoint **out, vkdlm_error *err);
+
+/* The kind of a model that can be run. */
+enum model_kind engine_kind(const vkdlm_checkpoint_info *info);
+
+/* What the command line names; each may be NULL. */
+typedef struct engine_names {
+    const char *model, *tokenizer, *l2d;
+} engine_names;
+
 typedef struct engine {
-    char *path;
+    const common_values *common;
+    char *path;           /* of the model */
+    char *l2d;            /* of the diffusion path that was named, NULL: none was */
+    char *tokenizer_path; /* named, or the model's; NULL: none */
+    enum model_kind kind;
+    /* After engine_open. */
     vkdlm_device *device;
     vkdlm_model *model;
     vkdlm_session *session;
@@ -41,12 +62,15 @@ typedef struct engine {
     bool verbose;
 } engine;
 
-/* Opens device, model and session. A model that cannot be run, or an option that does not fit it, is found
- * before the device is touched. After a failure engine_close still has to be called. CANCELLED: a signal
+/* Finds out what the model is, without a device, and fills path .. kind. Refuses a model that cannot be run
+ * and options that do not fit it. values: those of the command. After a failure engine_close still has to be
+ * called. */
+vkdlm_status engine_find(engine *e, const command *cmd, const void *values, const option_parse *parse,
+                         const engine_names *names, vkdlm_error *err);
+
+/* Opens device, model and session. After a failure engine_close still has to be called. CANCELLED: a signal
  * arrived. */
-vkdlm_status engine_open(engine *e, const command *cmd, const option_parse *parse,
-                         const common_values *common, const char *model, const char *tokenizer,
-                         vkdlm_error *err);
+vkdlm_status engine_open(engine *e, vkdlm_error *err);
 void engine_close(engine *e);
 
 /* What every run ends with: takes the bar away, prints err unless status is OK, and returns the exit status.

@@ -6,55 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "canvas.h"
 #include "commands.h"
-#include "decode.h"
-#include "engine.h"
 #include "input.h"
 #include "message.h"
 #include "report.h"
 #include "signals.h"
-#include "terminal.h"
 
 #define MAX_INPUT_BYTES ((size_t)1 << 28)
 
-enum { N_RUNNING = 1024 };
-
-/* One run, as its callbacks see it. */
-typedef struct run {
-    engine engine;
-    const generate_values *values;
-    vkdlm_generate_options options;
-    char *given; /* what was read from a file or standard input */
-    size_t given_size;
-    canvas_set canvases;
-    terminal *terminal; /* --show */
-    uint64_t total;     /* samples asked for */
-    uint64_t delivered;
-    /* For the progress: how far the samples are, added up, and one by one for those that may be running. */
-    double parts;
-    struct {
-        uint64_t sample;
-        double part;
-    } running[N_RUNNING];
-    vkdlm_status output; /* of the lines written so far */
-    vkdlm_error output_error;
-} run;
-
-static const option_value *source_of(const generate_values *v)
-{
-    const option_value *sources[] = {&v->prompt, &v->file, &v->ids, &v->prompts, &v->template_text};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
-        if (sources[i]->given)
-            return sources[i];
-    return NULL;
-}
-
 /* Reads what is given: a file, standard input, or the option's own text. */
-static vkdlm_status read_given(run *r, vkdlm_error *err)
+static vkdlm_status read_given(generate_run *r, vkdlm_error *err)
 {
     const generate_values *v = r->values;
-    const option_value *source = source_of(v);
+    const option_value *source = generate_source(v);
     if (!source)
         return VKDLM_OK;
     bool file = source == &v->file || source == &v->prompts;
@@ -71,7 +35,7 @@ static vkdlm_status read_given(run *r, vkdlm_error *err)
     return status;
 }
 
-static vkdlm_status add_id_list(run *r, const canvas_rules *rules, vkdlm_error *err)
+static vkdlm_status add_id_list(generate_run *r, const canvas_rules *rules, vkdlm_error *err)
 {
     int32_t *ids = NULL;
     size_t n = 0;
@@ -82,191 +46,70 @@ static vkdlm_status add_id_list(run *r, const canvas_rules *rules, vkdlm_error *
     return status;
 }
 
-static vkdlm_status make_canvases(run *r, vkdlm_error *err)
+vkdlm_status generate_add_given(generate_run *r, const canvas_rules *rules, vkdlm_error *err)
 {
     const generate_values *v = r->values;
-    const vkdlm_model_info *info = &r->engine.info;
-    const option_value *source = source_of(v);
-    canvas_rules rules = {
-        .tokenizer = r->engine.tokenizer,
-        .vocab_size = info->vocab_size,
-        .mask_id = info->mask_id,
-        .model_length = info->length,
-        .length = v->length.given ? (uint32_t)v->length.count : info->length,
-        .may_be_full = v->strides.given,
-    };
-    vkdlm_status status = VKDLM_OK;
-    if (rules.length > info->length)
-        return message_set(err, VKDLM_INVALID_ARGUMENT,
-                           "'--length' is 1 to the model's length, %" PRIu32 ", not %" PRIu32
-                           " ('--stride' and '--strides' generate beyond it)",
-                           info->length, rules.length);
+    const option_value *source = generate_source(v);
     if (!source)
-        status = canvas_add_ids(&r->canvases, &rules, "the canvas", NULL, 0, err);
-    else if (source == &v->ids)
-        status = add_id_list(r, &rules, err);
-    else if (source == &v->prompts)
-        status =
-            canvas_add_jsonl(&r->canvases, &rules, input_name(v->prompts.text), r->given, r->given_size, err);
-    else if (source == &v->template_text)
-        status = canvas_add_template(&r->canvases, &rules, r->given, r->given_size, err);
-    else
-        status = canvas_add_text(&r->canvases, &rules, "the prompt", r->given, r->given_size, err);
-    if (!status)
-        status = canvas_set_finish(&r->canvases, err);
-    return status;
+        return canvas_add_empty(&r->canvases, rules, err);
+    if (source == &v->ids)
+        return add_id_list(r, rules, err);
+    if (source == &v->prompts)
+        return canvas_add_jsonl(&r->canvases, rules, input_name(v->prompts.text), r->given, r->given_size,
+                                err);
+    return canvas_add_text(&r->canvases, rules, "the prompt", r->given, r->given_size, err);
 }
 
 /* Samples of a batch advance together, so each counts with its own part. */
-static void count_part(run *r, const vkdlm_step *step)
+void generate_progress(generate_run *r, uint64_t sample, double part)
 {
-    size_t slot = step->sample % N_RUNNING;
-    double part = step->n_steps ? (double)step->step / step->n_steps
-                                : 1 - (double)step->n_masked / (double)(step->length ? step->length : 1);
-    if (r->running[slot].sample != step->sample) {
-        r->running[slot].sample = step->sample;
+    size_t slot = sample % GENERATE_RUNNING;
+    char detail[64];
+    if (r->running[slot].sample != sample) {
+        r->running[slot].sample = sample;
         r->running[slot].part = 0;
     }
     r->parts += fmin(part, 1) - r->running[slot].part;
     r->running[slot].part = fmin(part, 1);
+    snprintf(detail, sizeof detail, "%" PRIu64 " of %" PRIu64 " finished", r->delivered, r->total);
+    progress_update(&r->engine.bar, r->parts / (double)r->total, detail);
 }
 
-static bool on_step(void *user, const vkdlm_step *step)
-{
-    run *r = user;
-    if (r->terminal) {
-        terminal_show(r->terminal, step, r->delivered);
-    } else {
-        char detail[64];
-        count_part(r, step);
-        snprintf(detail, sizeof detail, "%" PRIu64 " of %" PRIu64 " finished", r->delivered, r->total);
-        progress_update(&r->engine.bar, r->parts / (double)r->total, detail);
-    }
-    return !signals_pending();
-}
-
-/* Positions of a finished sample that generation filled. */
-static uint64_t count_filled(const run *r, const vkdlm_sample *sample)
-{
-    const vkdlm_canvas *canvas = &r->canvases.canvases[sample->prompt];
-    int32_t mask_id = r->engine.info.mask_id;
-    uint64_t filled = sample->length - canvas->length;
-    for (uint32_t i = 0; i < canvas->length; i++)
-        filled += canvas->tokens[i] == mask_id;
-    for (uint32_t i = 0; i < sample->length; i++)
-        filled -= filled && sample->tokens[i] == mask_id;
-    return filled;
-}
-
-static double rate(uint64_t tokens, double seconds)
+double generate_rate(uint64_t tokens, double seconds)
 {
     return seconds > 0 ? (double)tokens / seconds : 0;
 }
 
-static vkdlm_status report_sample_json(const run *r, const vkdlm_sample *sample, const char *text,
-                                       size_t size, vkdlm_error *err)
+vkdlm_status generate_print_heading(const generate_run *r, uint64_t sample, vkdlm_error *err)
 {
-    return report_object(json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",               //
-                                   "sample", report_count(sample->sample),                //
-                                   "seed", report_count(r->options.seed),                 //
-                                   "ids", report_ids(sample->tokens, sample->length),     //
-                                   "text", text ? json_stringn(text, size) : json_null(), //
-                                   "length", report_count(sample->length),                //
-                                   "nfe", report_count(sample->evaluations),              //
-                                   "steps", report_count(sample->n_steps),                //
-                                   "seconds", report_real(sample->seconds),               //
-                                   "tokens_per_second",
-                                   report_real(rate(count_filled(r, sample), sample->seconds))),
-                         err);
+    if (r->total == 1)
+        return VKDLM_OK;
+    return report_line(err, "%s=== sample %" PRIu64 " of %" PRIu64 " ===", sample ? "\n" : "", sample + 1,
+                       r->total);
 }
 
-static vkdlm_status report_sample_text(const run *r, const vkdlm_sample *sample, const char *text,
-                                       size_t size, vkdlm_error *err)
+vkdlm_status generate_print(const char *text, size_t size, const int32_t *ids, uint32_t n_ids,
+                            vkdlm_error *err)
 {
     vkdlm_status status = VKDLM_OK;
-    if (r->total > 1)
-        status = report_line(err, "%s=== sample %" PRIu64 " of %" PRIu64 " ===", sample->sample ? "\n" : "",
-                             sample->sample + 1, r->total);
     if (text) {
-        if (!status)
-            status = report_text(text, size, err);
+        status = report_text(text, size, err);
         if (!status)
             status = report_line(err, "%s", "");
     }
-    for (uint32_t i = 0; !text && i < sample->length && !status; i++) {
+    for (uint32_t i = 0; !text && i < n_ids && !status; i++) {
         char id[16];
-        int n =
-            snprintf(id, sizeof id, "%" PRId32 "%c", sample->tokens[i], i + 1 < sample->length ? ' ' : '\n');
+        int n = snprintf(id, sizeof id, "%" PRId32 "%c", ids[i], i + 1 < n_ids ? ' ' : '\n');
         status = report_text(id, n > 0 ? (size_t)n : 0, err);
     }
     return status ? status : report_flush(err);
 }
 
-static bool on_sample(void *user, const vkdlm_sample *sample)
+vkdlm_status generate_end(generate_run *r, vkdlm_status status,
+                          vkdlm_status (*summarise)(const generate_run *run, const void *stats,
+                                                    vkdlm_error *err),
+                          const void *stats, vkdlm_error *err)
 {
-    run *r = user;
-    char *text = NULL;
-    size_t size = 0;
-    if (!sample->complete)
-        return !signals_pending();
-    terminal_clear(r->terminal);
-    progress_clear(&r->engine.bar);
-    r->delivered = sample->sample + 1;
-    if (r->engine.tokenizer)
-        r->output = decode_canvas(r->engine.tokenizer, sample->tokens, sample->length, r->engine.info.mask_id,
-                                  &text, &size, &r->output_error);
-    if (!r->output)
-        r->output = r->values->common.json.given
-                        ? report_sample_json(r, sample, text, size, &r->output_error)
-                        : report_sample_text(r, sample, text, size, &r->output_error);
-    free(text);
-    return !r->output && !signals_pending();
-}
-
-static vkdlm_status report_summary(const run *r, const vkdlm_generate_stats *stats, vkdlm_error *err)
-{
-    uint64_t peak = vkdlm_device_peak_bytes(r->engine.device);
-    if (r->values->common.json.given)
-        return report_object(
-            json_pack("{s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "summary", //
-                      "samples", report_count(stats->samples),                                //
-                      "seconds", report_real(stats->seconds),                                 //
-                      "device", report_string(r->engine.device_info.name),                    //
-                      "evaluations", report_count(stats->evaluations),                        //
-                      "tokens", report_count(stats->tokens),                                  //
-                      "tokens_per_second", report_real(rate(stats->tokens, stats->seconds)),  //
-                      "peak_device_bytes", report_count(peak),                                //
-                      "network_rows", report_count(stats->network_rows),                      //
-                      "output_rows", report_count(stats->output_rows),                        //
-                      "output_rows_full", report_count(stats->output_rows_full),              //
-                      "submissions", report_count(stats->submissions),                        //
-                      "batch", report_count(stats->batch),                                    //
-                      "first_evaluation_seconds", report_real(stats->first_evaluation_seconds)),
-            err);
-    if (!r->values->common.quiet.given)
-        message_note("%" PRIu64 " tokens in %.2f s, %.1f a second; %" PRIu64 " evaluations, batch %" PRIu32
-                     "; %s, %.0f MB at most",
-                     stats->tokens, stats->seconds, rate(stats->tokens, stats->seconds), stats->evaluations,
-                     stats->batch, r->engine.device_info.name, (double)peak / 1e6);
-    return VKDLM_OK;
-}
-
-static vkdlm_status generate(run *r, vkdlm_error *err)
-{
-    vkdlm_generate_stats stats = {0};
-    r->options.canvases = r->canvases.canvases;
-    r->options.n_canvases = r->canvases.n;
-    r->options.on_step = on_step;
-    r->options.on_sample = on_sample;
-    r->options.user = r;
-    r->total = r->canvases.n * r->values->num_samples.count;
-    if (r->values->show.given) {
-        r->terminal = terminal_create(r->engine.tokenizer, r->engine.info.mask_id);
-        if (!r->terminal)
-            return message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory to show the canvas");
-    }
-    progress_begin(&r->engine.bar, "generating");
-    vkdlm_status status = vkdlm_generate(r->engine.session, &r->options, &stats, err);
     progress_clear(&r->engine.bar);
     if (r->output) {
         *err = r->output_error;
@@ -275,9 +118,7 @@ static vkdlm_status generate(run *r, vkdlm_error *err)
     bool stopped = status == VKDLM_CANCELLED && signals_pending();
     if (status && !stopped)
         return status;
-    if (r->engine.verbose)
-        message_note("first evaluation: %.3f s", stats.first_evaluation_seconds);
-    vkdlm_status summary = report_summary(r, &stats, err);
+    vkdlm_status summary = summarise(r, stats, err);
     if (summary)
         return summary;
     return stopped ? message_set(err, VKDLM_CANCELLED,
@@ -289,19 +130,26 @@ static vkdlm_status generate(run *r, vkdlm_error *err)
 static int run_generate(const command *cmd, void *values, const option_parse *parse)
 {
     const generate_values *v = values;
-    run r = {.values = v};
+    const engine_names names = {v->model.text, v->tokenizer.text, v->l2d.text};
+    generate_run r = {.values = v};
+    vkdlm_generate_options masked_options;
+    vkdlm_complete_options causal_options;
     vkdlm_error err = {0};
-    vkdlm_status status = generate_from_options(v, &r.options, &err);
+    vkdlm_status status = generate_check(v, &err);
+    if (!status)
+        status = engine_find(&r.engine, cmd, values, parse, &names, &err);
+    bool masked = r.engine.kind == MODEL_MASKED;
+    if (!status)
+        status = masked ? generate_masked_options(v, &masked_options, &err)
+                        : generate_causal_options(v, &causal_options, &err);
     if (!status)
         status = read_given(&r, &err);
     if (!status)
-        status = engine_open(&r.engine, cmd, parse, &v->common, v->model.text, v->tokenizer.text, &err);
+        status = engine_open(&r.engine, &err);
     if (!status)
-        status = make_canvases(&r, &err);
-    if (!status)
-        status = generate(&r, &err);
+        status =
+            masked ? generate_masked(&r, &masked_options, &err) : generate_causal(&r, &causal_options, &err);
     int code = engine_finish(&r.engine, status, &err);
-    terminal_destroy(r.terminal);
     canvas_set_deinit(&r.canvases);
     free(r.given);
     engine_close(&r.engine);
@@ -310,7 +158,8 @@ static int run_generate(const command *cmd, void *values, const option_parse *pa
 
 const command command_generate = {
     .name = "generate",
-    .summary = "Samples text from a masked diffusion language model.",
+    .summary = "Samples text: a masked diffusion model fills a canvas, an autoregressive one continues a "
+               "prompt, each token refined by the diffusion path if there is one (L2D).",
     .arguments = "",
     .groups = generate_groups,
     .notes =
@@ -318,10 +167,23 @@ const command command_generate = {
         "tokenized "
         "piece by piece and nothing is added, so that a space before [MASK] stays a token of its own: write "
         "'the[MASK] of' to let the filled token bring its space.\n"
+        "An empty prompt of an autoregressive model is what its tokenizer adds to a text, else the model's "
+        "token for the beginning of a text, else its first one for the end.\n"
+        "--chat writes the prompt as a user's message in the template that lies beside the tokenizer "
+        "(chat_template.jinja or tokenizer_config.json; those of Llama 3 and Qwen2.5 are known) and prints "
+        "the answer alone.\n"
         "--json: a line {\"sample\":0,\"seed\":0,\"ids\":[...],\"text\":\"...\",\"length\":L,\"nfe\":N,"
         "\"steps\":T,\"seconds\":s,\"tokens_per_second\":r} as each sample is finished, then "
         "{\"summary\":{...}}. \"text\" is null for a model without tokenizer and says [MASK] where a mask is "
-        "left; \"ids\" include the given tokens; \"nfe\" counts the evaluations of the network.\n"
+        "left; \"ids\" include the given tokens; \"nfe\" counts the evaluations of the network that were "
+        "run. For an autoregressive model \"nfe\" is the sum of those of the base (main) and of the "
+        "diffusion path (path: not at t = 0 nor from t = 1 on, with the final one, once for each branch of "
+        "the guidance), \"text\" leaves special tokens out, \"steps\" are grid points (0: the base alone), "
+        "and there are also \"prompt_length\", \"ended\" (by an end-of-text token), "
+        "\"evaluations\":{\"main\","
+        "\"path\",\"velocity_calls\",\"per_token\":{...}} (velocity calls as the method's authors count), "
+        "\"accepted_steps\", \"rejected_steps\", \"limited_tokens\" (whose solve stopped early), "
+        "\"refined_tokens\", \"entropy_before\" and \"entropy_after\" the refinement (nats, means).\n"
         "Ctrl-C stops after the running step: finished samples are printed, the exit status is 130.",
     .values_size = sizeof(generate_values),
     .run = run_generate,

@@ -1,5 +1,5 @@
-#include "engine.h"
 #include "generate.h"
+
 #include "message.h"
 
 #define AT(field) offsetof(generate_values, field)
@@ -12,21 +12,23 @@ static const char *const samplers[] = {
 static const char *const llada_samplers[] = {"confidence", "margin", "entropy", "random",
                                              "threshold",  "factor", NULL};
 
+#define CAUSAL (MODEL_CAUSAL | MODEL_L2D)
+
 static const option_spec model_specs[] = {
     ENGINE_MODEL_OPTION(AT(model)),
     ENGINE_TOKENIZER_OPTION(AT(tokenizer)),
-    ENGINE_L2D_OPTION(0),
+    ENGINE_L2D_OPTION(AT(l2d)),
 };
 
 static const option_spec given_specs[] = {
     {"prompt", 'p', OPTION_TEXT, AT(prompt), "TEXT",
-     "text at the start of the canvas; '-' reads standard input", .initially = "empty"},
+     "text at the start of the canvas, or that is continued; '-' reads standard input", .initially = "empty"},
     {"file", 'f', OPTION_TEXT, AT(file), "PATH",
      "the same from a file, but for a line feed at its end; '-' reads "
      "standard input",
      .initially = "none"},
     {"ids", 0, OPTION_TEXT, AT(ids), "\"1 2 3\"",
-     "token ids at the start of the canvas, of which the mask id marks a position to fill; '-' reads "
+     "the same as token ids, of which the mask id (masked diffusion) marks a position to fill; '-' reads "
      "standard input",
      .initially = "none"},
     {"prompts", 0, OPTION_TEXT, AT(prompts), "FILE.jsonl",
@@ -36,29 +38,30 @@ static const option_spec given_specs[] = {
      "infilling: [MASK] and [MASK:8] (eight tokens) are filled, the rest stays, and the canvas is as long as "
      "that; "
      "'-' reads standard input",
-     .initially = "none"},
-    {"length", 'n', OPTION_COUNT, AT(length), "N", "length of the canvas", "tokens",
-     .initially = "the model's length, which is also the most", .least = 1, .most = UINT32_MAX},
+     .initially = "none", .fits = MODEL_MASKED},
+    {"chat", 0, OPTION_FLAG, AT(chat),
+     .help = "the prompt is a user's message: it is written as the model's chat template says",
+     .fits = CAUSAL},
+    {"system", 0, OPTION_TEXT, AT(system), "TEXT", "system message of the chat",
+     .initially = "what the chat template writes without one", .fits = CAUSAL},
+    {"length", 'n', OPTION_COUNT, AT(length), "N",
+     "masked diffusion: length of the canvas; autoregressive: new tokens at most", "tokens",
+     .initially = "the model's length, which is also the most; autoregressive: 128 (with --noise, the tokens "
+                  "it has), or what the context leaves",
+     .least = 1, .most = UINT32_MAX},
 };
 
 static const option_spec sampling_specs[] = {
     {"sampler", 0, OPTION_CHOICE, AT(sampler), "NAME", "how the masks are resolved", .initial = "ddpm-cache",
-     .choices = samplers, .foreign_choices = llada_samplers, .family = "LLaDA and Dream"},
+     .choices = samplers, .fits = MODEL_MASKED, .foreign_choices = llada_samplers,
+     .family = "LLaDA and Dream"},
     {"steps", 0, OPTION_COUNT, AT(steps), "T",
-     "denoising steps; first-hitting has none, it takes one evaluation a token", "steps", "64", .least = 1,
-     .most = 1000000},
-    NOISE_OPTIONS(AT(noise)),
-    {"end-time", 0, OPTION_NUMBER, AT(end_time), "T",
-     "where the reverse process, which runs from 1 down, stops", .initial = "1e-5",
-     .interval = {0, 1, true, true}},
-    {"no-final-denoise", 0, OPTION_FLAG, AT(no_final_denoise),
-     .help = "what is still masked at the end stays so"},
-    {"stride", 0, OPTION_COUNT, AT(stride), "S", "semi-autoregressive generation: new tokens of a stage",
-     "tokens", .initially = "off", .least = 1, .most = UINT32_MAX},
-    {"strides", 0, OPTION_COUNT, AT(strides), "K", "stages after the first", "stages", .initially = "off",
-     .least = 1, .most = UINT32_MAX},
-    {"temperature", 0, OPTION_NUMBER, AT(temperature), "X", "of the token distribution", .initial = "1",
-     .interval = {0, INFINITY, true, true}},
+     "denoising steps; first-hitting has none, it takes one evaluation a token. " FLOW_STEPS_HELP, "steps",
+     .initially = "64; " FLOW_STEPS_UNITS, .most = 1000000, .fits = MODEL_MASKED | MODEL_L2D,
+     .base_value = "0"},
+    {"temperature", 0, OPTION_NUMBER, AT(temperature), "X",
+     "of the token distribution; 0, for autoregressive models alone, is the likeliest token", .initial = "1",
+     .interval = {0, INFINITY, false, true}},
     {"top-k", 0, OPTION_COUNT, AT(top_k), "K", "draws from the K likeliest tokens only; 0 is off", "tokens",
      .initial = "0", .most = UINT32_MAX},
     {"top-p", 0, OPTION_NUMBER, AT(top_p), "P",
@@ -70,24 +73,38 @@ static const option_spec sampling_specs[] = {
      "1", .least = 1, .most = 1000000000},
     {"batch", 0, OPTION_COUNT, AT(batch), "B", "samples that run together", "samples",
      .initially = "chosen for the device, within its memory", .least = 1, .most = 65536},
+    {"ignore-eos", 0, OPTION_FLAG, AT(ignore_eos), .help = "an end-of-text token does not end a sample",
+     .fits = CAUSAL},
+};
+
+static const option_spec masked_specs[] = {
+    NOISE_OPTIONS(AT(schedule)),
+    {"end-time", 0, OPTION_NUMBER, AT(end_time), "T",
+     "where the reverse process, which runs from 1 down, stops", .initial = "1e-5",
+     .interval = {0, 1, true, true}, .fits = MODEL_MASKED},
+    {"no-final-denoise", 0, OPTION_FLAG, AT(no_final_denoise),
+     .help = "what is still masked at the end stays so", .fits = MODEL_MASKED},
+    {"stride", 0, OPTION_COUNT, AT(stride), "S", "semi-autoregressive generation: new tokens of a stage",
+     "tokens", .initially = "off", .least = 1, .most = UINT32_MAX, .fits = MODEL_MASKED},
+    {"strides", 0, OPTION_COUNT, AT(strides), "K", "stages after the first", "stages", .initially = "off",
+     .least = 1, .most = UINT32_MAX, .fits = MODEL_MASKED},
+};
+
+static const option_spec noise_specs[] = {
+    {"noise", 0, OPTION_TEXT, AT(noise), "FILE",
+     "x_0 of each token from tensor noise F32 [tokens, n] or [tokens, samples, n] of a safetensors file, on "
+     "the scale of the noise",
+     .initially = "drawn from the seed", .fits = MODEL_L2D},
 };
 
 static const option_spec output_specs[] = {
-    {"show", 0, OPTION_FLAG, AT(show), .help = "draws the canvas on the terminal while it resolves"},
+    {"show", 0, OPTION_FLAG, AT(show),
+     .help = "draws the canvas on the terminal while it resolves; autoregressive: writes the text as it "
+             "comes"},
     {"trajectory", 0, OPTION_TEXT, AT(trajectory), "FILE", "records the run", .initially = "off",
      .absent = "recording a trajectory"},
     {"top", 0, OPTION_COUNT, AT(top), "K", "candidates a position that a recording keeps", "tokens",
      .initially = "off", .least = 1, .most = 1024, .absent = "recording a trajectory"},
-};
-
-#define L2D(option, value)                                        \
-    {                                                             \
-        (option), 0, OPTION_TEXT, 0, (value), "", .family = "L2D" \
-    }
-static const option_spec l2d_specs[] = {
-    L2D("solver", "NAME"), L2D("rtol", "X"),        L2D("atol", "X"),
-    L2D("max-evals", "N"), L2D("estimate", "NAME"), L2D("xhat-temperature", "X"),
-    L2D("guidance", "W"),  L2D("class", "J"),       L2D("noise", "FILE"),
 };
 
 #define GROUP(title, specs, fits)                        \
@@ -98,14 +115,25 @@ static const option_group model_group = GROUP("Model", model_specs, false);
 static const option_group given_group =
     GROUP("What is given (at most one of the first five)", given_specs, false);
 static const option_group sampling_group = GROUP("How it is sampled", sampling_specs, true);
+static const option_group masked_group = GROUP("Masks", masked_specs, true);
+static const option_group noise_group = GROUP("Its noise", noise_specs, true);
 static const option_group output_group = GROUP("Output", output_specs, false);
-static const option_group l2d_group = GROUP("L2D", l2d_specs, false);
 
-const option_group *const generate_groups[] = {
-    &model_group, &given_group, &sampling_group, &output_group, &l2d_group, &options_common, NULL};
+const option_group *const generate_groups[] = {&model_group,    &given_group, &sampling_group, &masked_group,
+                                               &causal_group,   &flow_group,  &noise_group,    &output_group,
+                                               &options_common, NULL};
+
+const option_value *generate_source(const generate_values *v)
+{
+    const option_value *sources[] = {&v->prompt, &v->file, &v->ids, &v->prompts, &v->template_text};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        if (sources[i]->given)
+            return sources[i];
+    return NULL;
+}
 
 /* At most one of what is given, and what goes with it. */
-static vkdlm_status check_given(const generate_values *v, vkdlm_error *err)
+vkdlm_status generate_check(const generate_values *v, vkdlm_error *err)
 {
     const struct {
         const option_value *value;
@@ -127,16 +155,48 @@ static vkdlm_status check_given(const generate_values *v, vkdlm_error *err)
     if (v->template_text.given && v->length.given)
         return message_set(err, VKDLM_INVALID_ARGUMENT,
                            "'--length' does not go with '--template', whose text and masks are the canvas");
+    if (v->system.given && !v->chat.given)
+        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--system' needs '--chat' beside it");
+    if (v->chat.given && (!first || v->ids.given))
+        return message_set(err, VKDLM_INVALID_ARGUMENT,
+                           "'--chat' needs a text: '--prompt', '--file' or '--prompts'");
     return VKDLM_OK;
 }
 
-vkdlm_status generate_from_options(const generate_values *v, vkdlm_generate_options *options,
-                                   vkdlm_error *err)
+vkdlm_status generate_causal_options(const generate_values *v, vkdlm_complete_options *options,
+                                     vkdlm_error *err)
 {
-    vkdlm_status status = check_given(v, err);
-    if (!status && v->stride.given != v->strides.given)
+    *options = (vkdlm_complete_options){
+        .num_samples = v->num_samples.count,
+        .batch = (uint32_t)v->batch.count,
+        .max_tokens = (uint32_t)v->length.count,
+        .ignore_end = v->ignore_eos.given,
+        .greedy = v->temperature.number == 0,
+        .temperature = v->temperature.number,
+        .top_k = (uint32_t)v->top_k.count,
+        .top_p = v->top_p.number,
+        .seed = v->seed.count,
+        .cache_f16 = v->flow.kv_type.choice == 1,
+    };
+    return flow_from_options(&v->flow, &v->steps, &options->flow, err);
+}
+
+vkdlm_status generate_masked_options(const generate_values *v, vkdlm_generate_options *options,
+                                     vkdlm_error *err)
+{
+    vkdlm_status status = VKDLM_OK;
+    if (v->stride.given != v->strides.given)
         status = message_set(err, VKDLM_INVALID_ARGUMENT, "'--%s' needs '--%s' beside it",
                              v->stride.given ? "stride" : "strides", v->stride.given ? "strides" : "stride");
+    else if (v->steps.given && !v->steps.count)
+        status = message_set(err, VKDLM_INVALID_ARGUMENT,
+                             "'--steps' takes a whole number from 1 to 1000000 (steps) with a masked "
+                             "diffusion model, not '%.40s'",
+                             v->steps.text);
+    else if (v->temperature.number == 0)
+        status = message_set(err, VKDLM_INVALID_ARGUMENT,
+                             "'--temperature' takes a number > 0 with a masked diffusion model, not '%.40s'",
+                             v->temperature.text);
     *options = (vkdlm_generate_options){
         .num_samples = v->num_samples.count,
         .batch = (uint32_t)v->batch.count,
@@ -152,6 +212,6 @@ vkdlm_status generate_from_options(const generate_values *v, vkdlm_generate_opti
         .seed = v->seed.count,
     };
     if (!status)
-        status = noise_from_options(&v->noise, &options->noise, err);
+        status = noise_from_options(&v->schedule, &options->noise, err);
     return status;
 }

@@ -97,7 +97,8 @@ static void describe_value(buffer *out, const option_spec *spec)
     append(out, "default: %s)", spec->initially ? spec->initially : spec->initial ? spec->initial : "none");
 }
 
-static void describe_option(buffer *out, const option_spec *spec)
+/* fits: what the heading has not told of the models that take it, 0: nothing. */
+static void describe_option(buffer *out, const option_spec *spec, unsigned fits)
 {
     buffer head = {0}, body = {0};
     if (spec->key)
@@ -108,6 +109,8 @@ static void describe_option(buffer *out, const option_spec *spec)
         append(&head, " %s", spec->argument);
     append(&body, "%s", spec->help);
     describe_value(&body, spec);
+    if (fits)
+        append(&body, " [%s]", options_kinds(fits));
     if (spec->absent)
         append(&body, " [not part of this version]");
     if (head.failed || body.failed) {
@@ -123,7 +126,7 @@ static void describe_option(buffer *out, const option_spec *spec)
     free(body.text);
 }
 
-/* One line for each other kind of models, with the options that only it takes. */
+/* One line for each kind of models that this version does not run, with the values that only it takes. */
 static void describe_foreign(buffer *out, const command *cmd)
 {
     const char *families[8];
@@ -148,7 +151,7 @@ static void describe_foreign(buffer *out, const command *cmd)
                 if (!spec->family || strcmp(spec->family, families[k]) != 0)
                     continue;
                 append(&list, "%s--%s", list.size ? ", " : "", spec->name);
-                for (size_t c = 0; spec->foreign_choices && spec->foreign_choices[c]; c++)
+                for (size_t c = 0; spec->foreign_choices[c]; c++)
                     append(&list, "%s%s", c ? "|" : " ", spec->foreign_choices[c]);
             }
         }
@@ -162,21 +165,29 @@ static void describe_foreign(buffer *out, const command *cmd)
     }
 }
 
+/* The models that every option of the group belongs to, 0 when they differ or take all. */
+static unsigned common_fits(const option_group *group)
+{
+    unsigned fits = group->n_specs ? group->specs[0].fits : 0;
+    for (size_t i = 1; i < group->n_specs; i++)
+        if (group->specs[i].fits != fits)
+            return 0;
+    return fits;
+}
+
 char *options_help(const command *cmd)
 {
     buffer out = {0};
     append(&out, "Usage: vkdlm %s [options]%s%s\n\n", cmd->name, *cmd->arguments ? " " : "", cmd->arguments);
     wrap(&out, cmd->summary, 0, 0);
     for (const option_group *const *group = cmd->groups; *group; group++) {
-        bool titled = false;
-        for (size_t i = 0; i < (*group)->n_specs; i++) {
-            if (options_is_foreign(&(*group)->specs[i]))
-                continue;
-            if (!titled)
-                append(&out, "\n%s\n", (*group)->title);
-            titled = true;
-            describe_option(&out, &(*group)->specs[i]);
-        }
+        unsigned common = common_fits(*group);
+        append(&out, "\n%s", (*group)->title);
+        if (common)
+            append(&out, " (%s models)", options_kinds(common));
+        append(&out, "\n");
+        for (size_t i = 0; i < (*group)->n_specs; i++)
+            describe_option(&out, &(*group)->specs[i], common ? 0 : (*group)->specs[i].fits);
     }
     describe_foreign(&out, cmd);
     if (cmd->notes) {

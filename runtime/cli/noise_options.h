@@ -20,7 +20,8 @@ extern const char *const noise_schedules[];
      "NAME",                                                                                     \
      "noise schedule",                                                                           \
      .initial = "loglinear",                                                                     \
-     .choices = noise_schedules},                                                                \
+     .choices = noise_schedules,                                                                 \
+     .fits = MODEL_MASKED},                                                                      \
         {"schedule-eps",                                                                         \
          0,                                                                                      \
          OPTION_NUMBER,                                                                          \
@@ -28,7 +29,8 @@ extern const char *const noise_schedules[];
          "X",                                                                                    \
          "eps of loglinear, cosine and cosinesqr",                                               \
          .initial = "1e-3",                                                                      \
-         .interval = {0, 1, true, true}},                                                        \
+         .interval = {0, 1, true, true},                                                         \
+         .fits = MODEL_MASKED},                                                                  \
         {"sigma-min",                                                                            \
          0,                                                                                      \
          OPTION_NUMBER,                                                                          \
@@ -36,16 +38,13 @@ extern const char *const noise_schedules[];
          "X",                                                                                    \
          "sigma at t = 0 of linear and geometric",                                               \
          .initially = "0 (linear), 1e-3 (geometric)",                                            \
-         .interval = {0, INFINITY, false, true}},                                                \
+         .interval = {0, INFINITY, false, true},                                                 \
+         .fits = MODEL_MASKED},                                                                  \
     {                                                                                            \
         "sigma-max", 0, OPTION_NUMBER, (base) + offsetof(noise_values, sigma_max), "X",          \
             "sigma at t = 1 of linear and geometric", .initially = "10 (linear), 1 (geometric)", \
-                                                      .interval = {                              \
-                                                          0,                                     \
-                                                          INFINITY,                              \
-                                                          true,                                  \
-                                                          true                                   \
-                                                      }                                          \
+                                                      .interval = {0, INFINITY, true, true},     \
+                                                      .fits = MODEL_MASKED                       \
     }
 
 /* Checks that the parameters belong to the schedule. Errors: INVALID_ARGUMENT. */

@@ -134,7 +134,7 @@ bool options_read_count(const char *text, uint64_t *out)
     return true;
 }
 
-static bool read_number(const char *text, double *out)
+bool options_read_number(const char *text, double *out)
 {
     char *end = NULL;
     if (!*text || *text == ' ' || *text == '\t')
@@ -182,13 +182,24 @@ static size_t index_of(const char *const *choices, const char *text)
     return i;
 }
 
+static size_t count_choices(const char *const *choices)
+{
+    size_t n = 0;
+    while (choices[n])
+        n++;
+    return n;
+}
+
 /* Reads text as a value of spec; parse is NULL for a default. */
 static vkdlm_status read_value(const option_spec *spec, const char *text, option_value *value,
                                option_parse *parse, vkdlm_error *err)
 {
     char expected[256];
+    const char *nearest = NULL;
     bool good = true;
     expected[0] = 0;
+    if (parse && parse->foreign == spec)
+        parse->foreign = NULL;
     switch (spec->kind) {
     case OPTION_FLAG:
     case OPTION_TEXT:
@@ -200,7 +211,7 @@ static vkdlm_status read_value(const option_spec *spec, const char *text, option
                  spec->most);
         break;
     case OPTION_NUMBER:
-        good = read_number(text, &value->number) && inside(&spec->interval, value->number);
+        good = options_read_number(text, &value->number) && inside(&spec->interval, value->number);
         describe_interval(&spec->interval, expected, sizeof expected);
         break;
     case OPTION_CHOICE:
@@ -208,19 +219,19 @@ static vkdlm_status read_value(const option_spec *spec, const char *text, option
         good = spec->choices[value->choice] != NULL;
         if (!good && spec->foreign_choices && spec->foreign_choices[index_of(spec->foreign_choices, text)]) {
             good = true;
-            if (parse && !parse->misfit) {
-                parse->misfit = spec;
-                parse->misfit_value = text;
-            }
+            if (parse && !parse->foreign)
+                parse->foreign = spec;
         }
         strcpy(expected, "one of ");
         describe_choices(spec->choices, expected + strlen(expected), sizeof expected - strlen(expected));
+        nearest = options_nearest(text, spec->choices, count_choices(spec->choices));
         break;
     }
     if (!good)
-        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--%s' takes %s%s%s%s, not '%.200s'", spec->name,
-                           expected, spec->unit ? " (" : "", spec->unit ? spec->unit : "",
-                           spec->unit ? ")" : "", text);
+        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--%s' takes %s%s%s%s, not '%.200s'%s%s%s",
+                           spec->name, expected, spec->unit ? " (" : "", spec->unit ? spec->unit : "",
+                           spec->unit ? ")" : "", text, nearest ? "; did you mean '" : "",
+                           nearest ? nearest : "", nearest ? "'?" : "");
     value->text = text;
     return VKDLM_OK;
 }
@@ -253,13 +264,6 @@ static vkdlm_status take(const option_spec *spec, const char *text, void *values
     if (spec->absent)
         return message_set(err, VKDLM_UNSUPPORTED, "'--%s': %s is not part of this version", spec->name,
                            spec->absent);
-    if (options_is_foreign(spec)) {
-        if (!parse->misfit) {
-            parse->misfit = spec;
-            parse->misfit_value = text;
-        }
-        return VKDLM_OK;
-    }
     if (text) {
         vkdlm_status status = read_value(spec, text, value, parse, err);
         if (status)
@@ -378,33 +382,76 @@ parse_outcome options_parse(const command *cmd, int argc, const char *const *arg
     return PARSE_RUN;
 }
 
-bool options_is_foreign(const option_spec *spec)
+const char *options_kinds(unsigned set)
 {
-    return spec->family && !spec->foreign_choices;
+    static const char *const names[] = {
+        [MODEL_MASKED] = "masked diffusion",
+        [MODEL_CAUSAL] = "plain autoregressive",
+        [MODEL_L2D] = "L2D",
+        [MODEL_MASKED | MODEL_L2D] = "masked diffusion and L2D",
+        [MODEL_CAUSAL | MODEL_L2D] = "autoregressive",
+        [MODEL_MASKED | MODEL_CAUSAL] = "masked diffusion and plain autoregressive",
+    };
+    return set < sizeof names / sizeof *names && names[set] ? names[set] : "all";
 }
 
-vkdlm_status options_misfit(const command *cmd, const option_parse *parse, const char *model,
-                            const char *architecture, vkdlm_error *err)
+static bool fits(const option_spec *spec, unsigned kind)
 {
-    const option_spec *misfit = parse->misfit;
-    char fit[512] = "";
-    if (misfit->foreign_choices) {
-        describe_choices(misfit->choices, fit, sizeof fit);
-        return message_set(err, VKDLM_INVALID_ARGUMENT,
-                           "'--%s %s' belongs to %s models and does not fit '%.200s' (%s), which takes %s",
-                           misfit->name, parse->misfit_value, misfit->family, model, architecture, fit);
-    }
+    return !spec->fits || (spec->fits & kind);
+}
+
+/* "--sampler, --steps": the options of the groups that matter which a model of this kind takes. */
+static void describe_fitting(const command *cmd, unsigned kind, char *text, size_t size)
+{
     size_t used = 0;
+    text[0] = 0;
     for (const option_group *const *group = cmd->groups; *group; group++) {
-        for (size_t i = 0; (*group)->fits_model && i < (*group)->n_specs && used < sizeof fit; i++) {
+        for (size_t i = 0; (*group)->fits_model && i < (*group)->n_specs && used < size; i++) {
             const option_spec *spec = &(*group)->specs[i];
-            if (options_is_foreign(spec) || spec->absent)
+            if (!fits(spec, kind) || spec->absent)
                 continue;
-            int n = snprintf(fit + used, sizeof fit - used, "%s--%s", used ? ", " : "", spec->name);
+            int n = snprintf(text + used, size - used, "%s--%s", used ? ", " : "", spec->name);
             used += n > 0 ? (size_t)n : 0;
         }
     }
+}
+
+/* The first option that was given and does not fit, NULL when all do. */
+static const option_spec *find_misfit(const command *cmd, const void *values, unsigned kind)
+{
+    for (const option_group *const *group = cmd->groups; *group; group++) {
+        for (size_t i = 0; i < (*group)->n_specs; i++) {
+            const option_spec *spec = &(*group)->specs[i];
+            const option_value *value = (const void *)((const char *)values + spec->offset);
+            if (fits(spec, kind) || !value->given)
+                continue;
+            if (kind == MODEL_CAUSAL && spec->base_value && !strcmp(spec->base_value, value->text))
+                continue;
+            return spec;
+        }
+    }
+    return NULL;
+}
+
+vkdlm_status options_check_model(const command *cmd, const void *values, const option_parse *parse,
+                                 enum model_kind kind, const char *model, const char *description,
+                                 vkdlm_error *err)
+{
+    char fit[640];
+    const option_spec *misfit = find_misfit(cmd, values, kind);
+    if (misfit) {
+        describe_fitting(cmd, kind, fit, sizeof fit);
+        return message_set(
+            err, VKDLM_INVALID_ARGUMENT,
+            "'--%s' belongs to %s models and does not fit '%.200s' (%s), which takes %s%s", misfit->name,
+            options_kinds(misfit->fits), model, description, fit,
+            kind == MODEL_CAUSAL && (misfit->fits & MODEL_L2D) ? "; '--l2d PATH' adds a diffusion path" : "");
+    }
+    if (!parse->foreign)
+        return VKDLM_OK;
+    const option_value *value = (const void *)((const char *)values + parse->foreign->offset);
+    describe_choices(parse->foreign->choices, fit, sizeof fit);
     return message_set(err, VKDLM_INVALID_ARGUMENT,
-                       "'--%s' belongs to %s models and does not fit '%.200s' (%s), which takes %s",
-                       misfit->name, misfit->family, model, architecture, fit);
+                       "'--%s %s' belongs to %s models and does not fit '%.200s' (%s), which takes %s",
+                       parse->foreign->name, value->text, parse->foreign->family, model, description, fit);
 }

@@ -9,10 +9,12 @@
 
 #include <vkdlm/status.h>
 
-#define OPTION_ANY_NUMBER               \
-    {                                   \
-        -INFINITY, INFINITY, true, true \
-    }
+/* Kinds of models, as the members of a set. */
+enum model_kind {
+    MODEL_MASKED = 1, /* masked diffusion */
+    MODEL_CAUSAL = 2, /* autoregressive, without a diffusion path */
+    MODEL_L2D = 4,    /* autoregressive, with a diffusion path */
+};
 
 typedef enum option_kind {
     OPTION_FLAG,   /* present or not */
@@ -50,9 +52,12 @@ typedef struct option_spec {
     uint64_t least, most;  /* OPTION_COUNT */
     option_interval interval;
     const char *const *choices; /* ends with NULL */
-    /* Names that only other kinds of models take, ends with NULL; and those models. */
+    unsigned fits;              /* set of model_kind that take the option; 0: all */
+    const char *base_value;     /* the value that asks for the base alone, which MODEL_CAUSAL takes too */
+    /* Names that only kinds of models take that this version does not run, ends with NULL; and those models.
+     */
     const char *const *foreign_choices;
-    const char *family; /* the other kind of models that the option, or its foreign choices, belong to */
+    const char *family;
     const char *absent; /* not part of this version: the subject of the sentence that says so */
 } option_spec;
 
@@ -90,9 +95,7 @@ typedef enum parse_outcome {
 typedef struct option_parse {
     const char *arguments[OPTION_MAX_ARGUMENTS]; /* what is no option */
     size_t n_arguments;
-    /* The first option that belongs to another kind of model, and its value or NULL. */
-    const option_spec *misfit;
-    const char *misfit_value;
+    const option_spec *foreign; /* the first option with a foreign choice */
 } option_parse;
 
 /* What every command takes. */
@@ -113,18 +116,23 @@ parse_outcome options_parse(const command *cmd, int argc, const char *const *arg
 /* The command's help. The caller frees it; NULL when out of memory. */
 char *options_help(const command *cmd);
 
-/* "'--solver' belongs to ... models": the misfit and the options that do fit. INVALID_ARGUMENT. model and
- * architecture are named in the sentence. */
-vkdlm_status options_misfit(const command *cmd, const option_parse *parse, const char *model,
-                            const char *architecture, vkdlm_error *err);
+/* Checks that each option that was given fits a model of this kind; the sentence of a failure names the
+ * model, what it is ("mdlm", "llama without a diffusion path"), and the options that fit it.
+ * INVALID_ARGUMENT. */
+vkdlm_status options_check_model(const command *cmd, const void *values, const option_parse *parse,
+                                 enum model_kind kind, const char *model, const char *description,
+                                 vkdlm_error *err);
 
-/* True for an option that only models of another kind take. */
-bool options_is_foreign(const option_spec *spec);
+/* "masked diffusion", "autoregressive", "masked diffusion and L2D": the models of a set, for a sentence. */
+const char *options_kinds(unsigned set);
 
 /* Nearest of names (n_names strings, each may be NULL) to `word`, NULL when none is near. */
 const char *options_nearest(const char *word, const char *const *names, size_t n_names);
 
 /* Whole numbers, digits only. False when the text is anything else or above 2^64 - 1. */
 bool options_read_count(const char *text, uint64_t *out);
+
+/* A finite number. False when the text is anything else. */
+bool options_read_number(const char *text, double *out);
 
 #endif

@@ -15,9 +15,20 @@ static vkdlm_status write_failed(vkdlm_error *err)
     return message_set(err, VKDLM_IO, "cannot write to standard output: %s", strerror(errno));
 }
 
+/* What is said on standard error is no result: nobody needs to hear that it failed. */
+static vkdlm_status failed_on(FILE *out, vkdlm_error *err)
+{
+    return out == stdout ? write_failed(err) : VKDLM_OK;
+}
+
+vkdlm_status report_flush_to(FILE *out, vkdlm_error *err)
+{
+    return fflush(out) || ferror(out) ? failed_on(out, err) : VKDLM_OK;
+}
+
 vkdlm_status report_flush(vkdlm_error *err)
 {
-    return fflush(stdout) || ferror(stdout) ? write_failed(err) : VKDLM_OK;
+    return report_flush_to(stdout, err);
 }
 
 vkdlm_status report_object(json_t *object, vkdlm_error *err)
@@ -33,7 +44,12 @@ vkdlm_status report_object(json_t *object, vkdlm_error *err)
 
 vkdlm_status report_text(const char *bytes, size_t size, vkdlm_error *err)
 {
-    bool terminal = isatty(STDOUT_FILENO);
+    return report_text_to(stdout, bytes, size, err);
+}
+
+vkdlm_status report_text_to(FILE *out, const char *bytes, size_t size, vkdlm_error *err)
+{
+    bool terminal = isatty(fileno(out));
     for (size_t i = 0; i < size;) {
         /* Up to the next character that could steer a terminal. */
         size_t n = 0;
@@ -44,12 +60,12 @@ vkdlm_status report_text(const char *bytes, size_t size, vkdlm_error *err)
                 break;
             n++;
         }
-        if (fwrite(bytes + i, 1, n, stdout) != n)
-            return write_failed(err);
+        if (fwrite(bytes + i, 1, n, out) != n)
+            return failed_on(out, err);
         i += n;
         if (i < size) {
-            if (putchar('?') == EOF)
-                return write_failed(err);
+            if (putc('?', out) == EOF)
+                return failed_on(out, err);
             i += (unsigned char)bytes[i] == 0xc2 ? 2 : 1;
         }
     }

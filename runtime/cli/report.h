@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <jansson.h>
 #include <vkdlm/status.h>
@@ -15,6 +16,10 @@ vkdlm_status report_object(json_t *object, vkdlm_error *err);
 
 /* Bytes as they are; on a terminal, control characters other than line feed and tab are shown as '?'. */
 vkdlm_status report_text(const char *bytes, size_t size, vkdlm_error *err);
+
+/* The same on standard output or standard error; of the latter, failures are passed over. */
+vkdlm_status report_text_to(FILE *out, const char *bytes, size_t size, vkdlm_error *err);
+vkdlm_status report_flush_to(FILE *out, vkdlm_error *err);
 
 __attribute__((format(printf, 2, 3))) vkdlm_status report_line(vkdlm_error *err, const char *format, ...);
 

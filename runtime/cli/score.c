@@ -4,20 +4,13 @@
 #include <stdlib.h>
 
 #include "commands.h"
-#include "engine.h"
 #include "input.h"
 #include "message.h"
-#include "noise_options.h"
 #include "report.h"
+#include "score.h"
 #include "signals.h"
 
 #define MAX_INPUT_BYTES ((size_t)1 << 30)
-
-typedef struct score_values {
-    common_values common;
-    option_value model, tokenizer, bound, steps, draws, window, batch, seed;
-    noise_values noise;
-} score_values;
 
 #define AT(field) offsetof(score_values, field)
 
@@ -27,39 +20,37 @@ static const char *const bounds[] = {
 static const option_spec model_specs[] = {
     ENGINE_MODEL_OPTION(AT(model)),
     ENGINE_TOKENIZER_OPTION(AT(tokenizer)),
-    ENGINE_L2D_OPTION(0),
+    ENGINE_L2D_OPTION(AT(l2d)),
 };
+#define CAUSAL (MODEL_CAUSAL | MODEL_L2D)
+
 static const option_spec score_specs[] = {
     {"bound", 0, OPTION_CHOICE, AT(bound), "NAME", "upper bound of the negative log-likelihood",
-     .initial = "continuous", .choices = bounds},
-    {"steps", 0, OPTION_COUNT, AT(steps), "T", "denoising steps of the discrete bound", "steps",
-     .initially = "64", .least = 1, .most = 1000000},
-    {"draws", 0, OPTION_COUNT, AT(draws), "K", "Monte-Carlo draws of each window", "draws", "16", .least = 1,
-     .most = 1000000},
+     .initial = "continuous", .choices = bounds, .fits = MODEL_MASKED},
+    {"steps", 0, OPTION_COUNT, AT(steps), "T", "denoising steps of the discrete bound. " FLOW_STEPS_HELP,
+     "steps", .initially = "64; " FLOW_STEPS_UNITS, .most = 1000000, .fits = MODEL_MASKED | MODEL_L2D,
+     .base_value = "0"},
+    {"draws", 0, OPTION_COUNT, AT(draws), "K",
+     "Monte-Carlo draws of each window; L2D: of the noise of each prediction", "draws",
+     .initially = "16; 1 for L2D", .least = 1, .most = 1000000, .fits = MODEL_MASKED | MODEL_L2D},
     {"window", 0, OPTION_COUNT, AT(window), "N", "tokens scored together; windows do not overlap", "tokens",
-     .initially = "the model's length, which is also the most", .least = 1, .most = UINT32_MAX},
-    {"batch", 0, OPTION_COUNT, AT(batch), "B", "windows that run together", "windows",
-     .initially = "chosen for the device, within its memory", .least = 1, .most = 65536},
-    NOISE_OPTIONS(AT(noise)),
+     .initially = "the model's length or context, which is also the most", .least = 1, .most = UINT32_MAX},
+    {"max-tokens", 0, OPTION_COUNT, AT(max_tokens), "N", "stops after so many predictions", "predictions",
+     .initially = "all", .least = 1, .most = INT64_MAX, .fits = CAUSAL},
+    {"batch", 0, OPTION_COUNT, AT(batch), "B", "windows (autoregressive: predictions) that run together",
+     "windows", .initially = "chosen for the device, within its memory", .least = 1, .most = 65536},
     {"seed", 0, OPTION_COUNT, AT(seed), "N", "of the random numbers", .initial = "0", .most = INT64_MAX},
 };
-static const option_spec l2d_specs[] = {
-    {"solver", 0, OPTION_TEXT, 0, "NAME", "", .family = "L2D"},
-};
+static const option_spec schedule_specs[] = {NOISE_OPTIONS(AT(schedule))};
 static const option_group model_group = {"Model", model_specs, 3, false};
 static const option_group score_group = {"Likelihood", score_specs, sizeof score_specs / sizeof *score_specs,
                                          true};
-static const option_group l2d_group = {"L2D", l2d_specs, 1, false};
-static const option_group *const groups[] = {&model_group, &score_group, &l2d_group, &options_common, NULL};
+static const option_group schedule_group = {"Noise schedule", schedule_specs,
+                                            sizeof schedule_specs / sizeof *schedule_specs, true};
+static const option_group *const groups[] = {
+    &model_group, &score_group, &schedule_group, &causal_group, &flow_group, &options_common, NULL};
 
-typedef struct run {
-    engine engine;
-    const score_values *values;
-    vkdlm_ids ids;
-    size_t n_bytes; /* of the text */
-} run;
-
-static vkdlm_status options_of(const score_values *v, vkdlm_score_options *options, vkdlm_error *err)
+vkdlm_status score_masked_options(const score_values *v, vkdlm_score_options *options, vkdlm_error *err)
 {
     *options = (vkdlm_score_options){
         .bound = (vkdlm_bound)v->bound.choice,
@@ -73,38 +64,43 @@ static vkdlm_status options_of(const score_values *v, vkdlm_score_options *optio
         return message_set(err, VKDLM_INVALID_ARGUMENT,
                            "'--steps' goes with '--bound discrete', not with '--bound %s'",
                            bounds[options->bound]);
-    return noise_from_options(&v->noise, &options->noise, err);
+    if (v->steps.given && !v->steps.count)
+        return message_set(err, VKDLM_INVALID_ARGUMENT,
+                           "'--steps' takes a whole number from 1 to 1000000 (steps) with a masked diffusion "
+                           "model, not '%.40s'",
+                           v->steps.text);
+    return noise_from_options(&v->schedule, &options->noise, err);
 }
 
-static bool on_draws(void *user, uint64_t done, uint64_t total)
+bool score_progress(void *user, uint64_t done, uint64_t total)
 {
-    run *r = user;
+    score_run *r = user;
     progress_update(&r->engine.bar, total ? (double)done / (double)total : 1, NULL);
     return !signals_pending();
 }
 
-static vkdlm_status tokenize_text(run *r, const char *path, const char *text, vkdlm_error *err)
+static vkdlm_status tokenize_text(score_run *r, vkdlm_error *err)
 {
     if (!r->engine.tokenizer)
         return message_set(err, VKDLM_UNSUPPORTED,
                            "the model '%.300s' has no tokenizer; '--tokenizer PATH' names one",
                            r->engine.path);
     vkdlm_status status =
-        vkdlm_tokenize(r->engine.tokenizer, text, r->n_bytes, VKDLM_TOKENIZE_NO_SPECIAL, &r->ids, err);
+        vkdlm_tokenize(r->engine.tokenizer, r->text, r->n_bytes, VKDLM_TOKENIZE_NO_SPECIAL, &r->ids, err);
     if (status)
         return status;
     if (!r->ids.count)
-        return message_set(err, VKDLM_MALFORMED, "'%.400s' holds no text to score", path);
+        return message_set(err, VKDLM_MALFORMED, "'%.400s' holds no text to score", r->path);
     for (size_t i = 0; i < r->ids.count; i++)
         if ((uint32_t)r->ids.ids[i] >= r->engine.info.vocab_size)
             return message_set(err, VKDLM_MALFORMED,
                                "'%.400s': the tokenizer gives the id %" PRId32
                                ", but the model's are 0 to %" PRIu32,
-                               path, r->ids.ids[i], r->engine.info.vocab_size - 1);
+                               r->path, r->ids.ids[i], r->engine.info.vocab_size - 1);
     return VKDLM_OK;
 }
 
-static vkdlm_status report_result(const run *r, const vkdlm_score_result *result, vkdlm_error *err)
+static vkdlm_status report_result(const score_run *r, const vkdlm_score_result *result, vkdlm_error *err)
 {
     double bits_per_byte =
         result->nats_per_token * (double)result->tokens / ((double)r->n_bytes * 0.693147180559945309417);
@@ -148,10 +144,10 @@ static vkdlm_status report_result(const run *r, const vkdlm_score_result *result
     return status;
 }
 
-static vkdlm_status score(run *r, vkdlm_score_options *options, vkdlm_error *err)
+vkdlm_status score_masked(score_run *r, vkdlm_score_options *options, vkdlm_error *err)
 {
     vkdlm_score_result result = {0};
-    options->progress = on_draws;
+    options->progress = score_progress;
     options->user = r;
     progress_begin(&r->engine.bar, "scoring");
     vkdlm_status status = vkdlm_score(r->engine.session, r->ids.ids, r->ids.count, options, &result, err);
@@ -173,20 +169,27 @@ static vkdlm_status score(run *r, vkdlm_score_options *options, vkdlm_error *err
 static int run_score(const command *cmd, void *values, const option_parse *parse)
 {
     const score_values *v = values;
-    run r = {.values = v};
-    vkdlm_score_options options;
+    const engine_names names = {v->model.text, v->tokenizer.text, v->l2d.text};
+    const char *path = parse->arguments[0];
+    score_run r = {.values = v, .path = input_name(path)};
+    vkdlm_score_options masked_options;
+    vkdlm_predict_options causal_options;
     vkdlm_error err = {0};
     char *text = NULL;
-    const char *path = parse->arguments[0];
-    vkdlm_status status = options_of(v, &options, &err);
+    vkdlm_status status = engine_find(&r.engine, cmd, values, parse, &names, &err);
+    bool masked = r.engine.kind == MODEL_MASKED;
+    if (!status)
+        status = masked ? score_masked_options(v, &masked_options, &err)
+                        : score_causal_options(v, &causal_options, &err);
     if (!status)
         status = input_read(path, MAX_INPUT_BYTES, &text, &r.n_bytes, &err);
+    r.text = text;
     if (!status)
-        status = engine_open(&r.engine, cmd, parse, &v->common, v->model.text, v->tokenizer.text, &err);
+        status = engine_open(&r.engine, &err);
     if (!status)
-        status = tokenize_text(&r, input_name(path), text, &err);
+        status = tokenize_text(&r, &err);
     if (!status)
-        status = score(&r, &options, &err);
+        status = masked ? score_masked(&r, &masked_options, &err) : score_causal(&r, &causal_options, &err);
     int code = engine_finish(&r.engine, status, &err);
     vkdlm_ids_free(&r.ids);
     free(text);
@@ -196,7 +199,8 @@ static int run_score(const command *cmd, void *values, const option_parse *parse
 
 const command command_score = {
     .name = "score",
-    .summary = "Likelihood of a text under a model: an upper bound of its negative logarithm.",
+    .summary = "Likelihood of a text under a model: an upper bound of its negative logarithm for masked "
+               "diffusion, exact for an autoregressive model.",
     .arguments = "FILE",
     .least_arguments = 1,
     .most_arguments = 1,
@@ -204,11 +208,22 @@ const command command_score = {
     .notes =
         "FILE '-' is standard input. The text is tokenized once and nothing is added; a last window that is "
         "shorter is scored at its own length.\n"
+        "An autoregressive model predicts every token but the first of each window; bits per byte count the "
+        "bytes of those tokens. Its accuracy says how often the likeliest token is the true one, its "
+        "expected "
+        "accuracy is the mean probability of the true token; with a diffusion path both are also measured "
+        "for the refined predictions.\n"
         "--json: one object with \"tokens\", \"bytes\", \"nats_per_token\", \"stderr\" (Monte-Carlo, over "
         "draws; "
-        "null with one draw), \"stderr_text\" (over windows; null with one window), \"bits_per_byte\", "
-        "\"perplexity\", \"draws\", \"windows\", \"seconds\", \"bound\", \"evaluations\".\n"
-        "Ctrl-C stops early: the windows scored so far are reported, the exit status is 130.",
+        "null with one draw, and where the figure is exact), \"stderr_text\" (over windows; null with one "
+        "window), \"bits_per_byte\", "
+        "\"perplexity\", \"draws\", \"windows\", \"seconds\", \"bound\", \"evaluations\". An autoregressive "
+        "model: \"tokens\" are the predictions, \"bytes\" theirs, \"bound\" is \"exact\", \"evaluations\" "
+        "are "
+        "as generate reports them, and \"base\" and \"refined\" (null without a diffusion path) hold "
+        "accuracy, expected_accuracy and nats, each with its standard error over predictions, and "
+        "entropy.\n"
+        "Ctrl-C stops early: what was scored so far is reported, the exit status is 130.",
     .values_size = sizeof(score_values),
     .run = run_score,
 };

@@ -94,16 +94,86 @@ refuses 1 "recording a trajectory is not part of this version" generate --trajec
 refuses 1 "recording a trajectory is not part of this version" generate --top 3
 
 # Options of other kinds of models are never ignored: the line names those that fit.
-for option in "--solver euler" "--rtol 1" "--atol 1" "--max-evals 3" "--estimate sample" "--xhat-temperature 1" \
-    "--guidance 2" "--class 1" "--noise x" "--l2d x"; do
+while read -r option kind; do
     # shellcheck disable=SC2086 # an option and its value
-    refuses 2 "'${option%% *}' belongs to L2D models and does not fit .*mdlm.* takes --sampler, --steps, " generate $option
-done
+    refuses 2 "'${option%%=*}' belongs to $kind models and does not fit .*mdlm.* takes --sampler, --steps, " generate $option
+done <<'END'
+--solver=euler L2D
+--solver=none L2D
+--rtol=1 L2D
+--atol=1 L2D
+--max-evals=3 L2D
+--first-step=-1 L2D
+--estimate=sample L2D
+--xhat-temperature=1 L2D
+--velocity=edm L2D
+--flow-end=0.9 L2D
+--guidance=2 L2D
+--class=1 L2D
+--noise=x L2D
+--budget=off L2D
+--l2d=x autoregressive
+--kv-type=f16 autoregressive
+--ignore-eos autoregressive
+END
+refuses 2 "'--chat' belongs to autoregressive models" generate --chat -p x
 for sampler in confidence margin entropy random threshold factor; do
     refuses 2 "'--sampler $sampler' belongs to LLaDA and Dream models .* takes ddpm-cache, ddpm, analytic, first-hitting" \
         generate --sampler "$sampler"
 done
-refuses 2 "'--solver' belongs to L2D models" score --solver euler "$0"
+refuses 2 "'--solver' belongs to L2D models .* takes --bound, --steps, " score --solver euler "$0"
+refuses 2 "'--max-tokens' belongs to autoregressive models" score --max-tokens 5 "$0"
+refuses 2 "'--l2d' belongs to autoregressive models .* takes --output, --hidden" \
+    forward --l2d kjv-l2d "$GOLDEN/mdlm/tiny/expected.safetensors" -o "$work/x"
+
+llama="-m $MODELS/kjv-llama"
+l2d="$llama --l2d $MODELS/kjv-l2d"
+# shellcheck disable=SC2086 # words
+{
+    for option in --sampler=ddpm --schedule=cosine --schedule-eps=0.1 --sigma-min=1 --end-time=0.1 --no-final-denoise \
+        --stride=3 --strides=2 "--template=a[MASK]"; do
+        for model in "$llama" "$l2d"; do
+            refuses 2 "'${option%%=*}' belongs to masked diffusion models and does not fit .*kjv-llama' \(llama with.* takes .*--temperature" \
+                generate $model "$option"
+        done
+    done
+    refuses 2 "'--bound' belongs to masked diffusion models" score $l2d --bound discrete "$0"
+    # A base without a path takes what asks for the base alone, and is told how a path is added.
+    for option in --solver=euler --steps=8 --steps=1 --rtol=1e-3 --guidance=2 --class=1 --noise=x --budget=off --first-step=1; do
+        refuses 2 "'${option%%=*}' belongs to (masked diffusion and )?L2D models and does not fit .*kjv-llama' \(llama without a diffusion path\).* takes .*; '--l2d PATH' adds a diffusion path" \
+            generate $llama $option
+    done
+    refuses 2 "'--draws' belongs to masked diffusion and L2D models" score $llama --draws 3 "$0"
+
+    # Values that no diffusion path takes.
+    refuses 2 "'--solver' takes one of none, euler, .*, not 'midpiont'; did you mean 'midpoint'" generate $l2d --solver midpiont
+    refuses 2 "'--solver' takes one of none, euler, .*, not 'rk5'; did you mean 'rk4'" score $l2d --solver rk5 "$0"
+    while read -r option values; do
+        for value in $values; do
+            refuses 2 "'$option' takes " generate $l2d "$option=$value"
+        done
+    done <<'END'
+--steps 1 10001 -1 x
+--rtol 0 -1 2 nan x
+--atol 0 1.5
+--max-evals 0 1000001 x
+--first-step 0 2 x
+--flow-end 0 1.1
+--estimate mean
+--velocity linear
+--class -1 x
+--guidance inf x 1e9
+--budget on entropy entropy: entropy:-1 entropy:x confidence:2 confidence:nan
+--kv-type f8
+--temperature -1
+END
+    refuses 2 "'--guidance' needs '--class'" generate $l2d --guidance 2
+    refuses 2 "'--steps 4' does not go with '--solver none'" generate $l2d --steps 4 --solver none
+    refuses 2 "'--system' needs '--chat'" generate $llama --system x -p y
+    refuses 2 "'--chat' needs a text" generate $llama --chat
+    refuses 2 "'--chat' needs a text" generate $llama --chat --ids 1
+    refuses 2 "'--window' is 2 tokens or more" score $llama --window 1 "$0"
+}
 
 # A hostile word does not steer the terminal.
 refuses 2 "no option" generate $'--x\e[2J\nlast'
