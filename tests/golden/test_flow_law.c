@@ -17,7 +17,7 @@
 #include "ref/ref_output.h"
 #include "sample/complete.h"
 
-enum { VOCAB = 5, DIM = 2, N_NEW = 2, N_CELLS = VOCAB * VOCAB, N_SAMPLES = 40000, SEED = 20250131 };
+enum { VOCAB = 5, DIM = 2, N_NEW = 2, N_CELLS = VOCAB * VOCAB, N_SAMPLES = 20000, SEED = 20250131 };
 
 static const ref_causal_config small = {.vocab_size = VOCAB,
                                         .context = 8,
@@ -379,7 +379,7 @@ static double normal_cell(double z, uint32_t n)
 static void starting_states(void **state)
 {
     (void)state;
-    enum { CELLS = 16, N = 60000, WIDTH = 5 };
+    enum { CELLS = 16, N = 30000, WIDTH = 5 };
     static const char *const what[] = {"components 0 and 1", "components 1 and 2", "components 3 and 4",
                                        "two tokens",         "two samples",        "two seeds"};
     for (size_t c = 0; c < sizeof what / sizeof *what; c++) {

@@ -34,6 +34,7 @@ typedef struct ref_causal {
     ref_causal_config config;
     ref_causal_log log;
     uint32_t n_calls, fail_at, spoil_at;
+    double *table;      /* [V + 1, V, V]: logits behind each token but one, or none, and each last */
     double *map;        /* [V, n] */
     double *vocabulary; /* [V, n] */
     double *class_bias; /* [n_classes + 1, V] */
@@ -68,10 +69,8 @@ static void *allocate(size_t n, size_t size)
 void ref_causal_base(const causal *network, int32_t before, int32_t last, double *logits)
 {
     const ref_causal *r = (const ref_causal *)network;
-    uint32_t v = network->vocab_size, context = (uint32_t)(before + 1) * v + (uint32_t)last;
-    rng_normals(r->config.seed, context, TABLE_BASE, 0, logits, v);
-    for (uint32_t i = 0; i < v; i++)
-        logits[i] *= r->config.sharpness;
+    size_t v = network->vocab_size, context = (size_t)(before + 1) * v + (size_t)last;
+    memcpy(logits, r->table + context * v, v * sizeof *logits);
 }
 
 void ref_causal_flow(const causal *network, int32_t before, int32_t last, const double *x, double t,
@@ -411,9 +410,13 @@ causal *ref_causal_create(const ref_causal_config *config)
     r->config.most = config->most ? config->most : 1000;
     r->config.sharpness = config->sharpness > 0 ? config->sharpness : 1;
     uint32_t v = config->vocab_size, n = config->flow_dim;
+    r->table = allocate((size_t)(v + 1) * v * v, sizeof *r->table);
     r->map = allocate((size_t)v * n, sizeof *r->map);
     r->vocabulary = allocate((size_t)v * n, sizeof *r->vocabulary);
     r->class_bias = allocate((size_t)(config->n_classes + 1) * v, sizeof *r->class_bias);
+    rng_normals(config->seed, 0, TABLE_BASE, 0, r->table, (v + 1) * v * v);
+    for (uint32_t i = 0; i < (v + 1) * v * v; i++)
+        r->table[i] *= r->config.sharpness;
     rng_normals(config->seed, 0, TABLE_MAP, 0, r->map, v * n);
     rng_normals(config->seed, 0, TABLE_VOCABULARY, 0, r->vocabulary, v * n);
     if (config->n_classes)
@@ -453,6 +456,7 @@ void ref_causal_destroy(causal *network)
     free(r->class_bias);
     free(r->vocabulary);
     free(r->map);
+    free(r->table);
     free(r);
 }
 
