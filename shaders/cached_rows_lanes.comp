@@ -98,7 +98,7 @@ void main()
                     if (d < DIM)
                         o[column + d] = sum[h][b][e] * share;
                 }
-            clear_padding(row, head + first + h, lane);
         }
     }
+    clear_padding(row, head, first, lane);
 }

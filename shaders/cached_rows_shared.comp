@@ -98,10 +98,10 @@ void main()
     [[unroll]] for (uint h = 0; h < HEADS; h++) {
         barrier(); // the ends are there; the parts, or the head before, have been read
         float top = LOWEST;
-        for (uint other = 0; other < STREAMS; other++)
+        [[unroll]] for (uint other = 0; other < STREAMS; other++)
             top = max(top, ends[h * STREAMS + other].x);
         float all = 0;
-        for (uint other = 0; other < STREAMS; other++)
+        [[unroll]] for (uint other = 0; other < STREAMS; other++)
             all += ends[h * STREAMS + other].y * rescale(ends[h * STREAMS + other].x, top);
         float keep = rescale(highest[h], top) / all;
         [[unroll]] for (uint b = 0; b < BLOCKS; b++)
@@ -114,13 +114,13 @@ void main()
             uint column = row * push.ld + (head + first + h) * DIM;
             for (uint d = lane; d < DIM; d += LANES) {
                 float value = 0;
-                for (uint other = 0; other < STREAMS; other++) {
+                [[unroll]] for (uint other = 0; other < STREAMS; other++) {
                     uint at = other * OUTPUT_STRIDE + d;
                     value += parts[at / 4][at % 4];
                 }
                 o[column + d] = value;
             }
-            clear_padding(row, head + first + h, lane);
         }
     }
+    clear_padding(row, head, first, lane);
 }

@@ -107,11 +107,13 @@ float rescale(float before, float after)
     return before == after ? 1 : exp2(before - after);
 }
 
-// The last head clears what lies between the last column and the stride.
-void clear_padding(uint row, uint head, uint first)
+// Clears what lies between the last column and the stride, where this workgroup's heads first .. first + HEADS - 1 of
+// those that share include the last one. Call it outside of loops: a loop inside them keeps one driver from unrolling
+// them, and arrays that are then indexed by a variable leave its registers.
+void clear_padding(uint row, uint head, uint first, uint lane)
 {
-    if (head + 1 == push.n_heads)
-        for (uint c = push.n_heads * DIM + first; c < push.ld; c += LANES)
+    if (head + push.share == push.n_heads && first + HEADS >= push.share)
+        for (uint c = push.n_heads * DIM + lane; c < push.ld; c += LANES)
             o[row * push.ld + c] = 0;
 }
 
