@@ -186,6 +186,12 @@ int main(int argc, char **argv)
             add_product(items, &n, &products[n_products++], types[t], shapes[s][0], shapes[s][1], n_rows);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         add_product(items, &n, &products[n_products++], types[t], 4096, 4096, 1);
+    /* Decoding: the products of a layer of 2048 columns, for one sequence and for eight. */
+    static const uint32_t decoded[][2] = {{2048, 2048}, {16384, 2048}, {2048, 8192}};
+    for (uint32_t rows = 1; rows <= 8; rows += 7)
+        for (size_t s = 0; s < sizeof decoded / sizeof *decoded; s++)
+            add_product(items, &n, &products[n_products++], VKDLM_DTYPE_F16, decoded[s][0], decoded[s][1],
+                        rows);
     add_attention(items, &n, &layer, 1024, 12, 64);
     bench_run(items, n, n_rounds);
     report(items, n, n_rounds);

@@ -20,11 +20,11 @@ typedef struct matmul_args {
     const weight *w;
     gpu_view x;        /* f32, rows of ldx floats */
     gpu_view y;        /* f32, rows of ldy floats; must not overlap x */
-    uint32_t ldx, ldy; /* multiples of 32, at least the padded K and N */
+    uint32_t ldx, ldy; /* multiples of 32, at least the padded K and N (MATMUL_SWIGLU: N / 2) */
     uint32_t n_rows;
 
     gpu_view bias;                     /* f32 [padded N]; buffer NULL: none */
-    enum matmul_activation activation; /* MATMUL_LINEAR with a gate */
+    enum matmul_activation activation; /* MATMUL_LINEAR with a residual */
 
     gpu_view gate;     /* f32, rows of ld_gate floats (a multiple of 4); buffer NULL: none */
     gpu_view residual; /* f32, rows of ldy floats; may be y itself; buffer NULL: none, and no gate */
