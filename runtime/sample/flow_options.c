@@ -28,7 +28,7 @@ static const char *option_in_use(const vkdlm_flow_options *o)
         {"--atol", o->atol != 0},
         {"--max-evals", o->max_evaluations != 0},
         {"--first-step", o->first_step != 0},
-        {"--end-time", o->end_time != 0},
+        {"--flow-end", o->end_time != 0},
         {"--velocity", o->velocity != VKDLM_VELOCITY_DEFAULT},
         {"--estimate", o->estimate != VKDLM_ESTIMATE_DEFAULT},
         {"--xhat-temperature", o->temperature != NULL},
@@ -70,7 +70,7 @@ static vkdlm_status set_solver(flow_settings *s, const vkdlm_flow_options *o, co
     s->solve.n_points = o->steps ? o->steps : model->steps ? model->steps : DEFAULT_STEPS;
     s->solve.end_time = choose(o->end_time, model->end_time, 1);
     if (!(s->solve.end_time >= MIN_END_TIME && s->solve.end_time <= 1))
-        return error_set(err, VKDLM_INVALID_ARGUMENT, "--end-time: expected a number from %g to 1, found %g",
+        return error_set(err, VKDLM_INVALID_ARGUMENT, "--flow-end: expected a number from %g to 1, found %g",
                          MIN_END_TIME, s->solve.end_time);
     return VKDLM_OK;
 }

@@ -1,6 +1,6 @@
 /* The loop of completions on a small causal model in double (ref/ref_causal.h, which also checks that the
  * rules of model/causal.h are kept): independence of the batch, order and content of callbacks, counts of
- * evaluations, budgets, guidance, given noise, adaptive solvers, cancellation, failures, refusals. */
+ * evaluations, budgets, guidance, given noise, adaptive solvers, cancellation, failures. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -676,166 +676,31 @@ static void failures(void **state)
     }
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------------- */
-
-static void refuse(const ref_causal_config *config, vkdlm_complete_options options, const char *expected)
-{
-    causal *network = ref_causal_create(config);
-    vkdlm_model_info info = info_of(config);
-    record r = {0};
-    vkdlm_status status = complete_on(network, &info, options, &r);
-    if (status != VKDLM_INVALID_ARGUMENT || !strstr(r.err.message, expected))
-        fail_msg("expected '%s', found status %d with '%s'", expected, (int)status, r.err.message);
-    assert_int_equal(ref_causal_get_log(network)->n_runs, 0);
-    assert_int_equal(r.n_samples, 0);
-    ref_causal_destroy(network);
-}
-
-static void refusals(void **state)
+/* A model without a diffusion path, and one whose path is off. */
+static void without_path(void **state)
 {
     (void)state;
-    static const int32_t bad[] = {1, VOCAB}, negative[] = {-1};
-    static int32_t long_text[CONTEXT];
-    static const vkdlm_canvas canvases[] = {
-        {bad, 2}, {negative, 1}, {text, 0}, {NULL, 3}, {long_text, CONTEXT}};
-    static const char *const canvas_errors[] = {
-        "prompt 0, position 1: expected a token from 0 to 10, found 11", "prompt 0, position 0",
-        "prompt 0: expected 1 token", "prompt 0: expected 1 token", "prompt 0: expected at most 39 tokens"};
-    for (size_t i = 0; i < sizeof canvases / sizeof *canvases; i++) {
-        vkdlm_complete_options options = {.prompts = &canvases[i], .n_prompts = 1};
-        refuse(&small, options, canvas_errors[i]);
-    }
-    vkdlm_complete_options options = all_prompts();
-    static const struct {
-        const char *expected;
-        vkdlm_complete_options with;
-    } cases[] = {
-        {"--length: expected at most 28 new tokens", {.max_tokens = 29}},
-        {"--temperature: expected none", {.greedy = true, .temperature = 0.5}},
-        {"--temperature: expected a number from 1e-6 to 1e6, found -1", {.temperature = -1}},
-        {"--temperature: expected a number from 1e-6 to 1e6, found nan", {.temperature = NAN}},
-        {"--top-p: expected", {.top_p = 1.5}},
-        {"--num-samples: expected", {.num_samples = (uint64_t)1 << 40}},
-        {"--num-samples: expected", {.first_sample = 0xFFFFFFFF}},
-        {"--batch: expected at most 1000 samples", {.batch = 1001}},
-        {"--steps: expected 2 to 10000 points", {.flow.steps = 1}},
-        {"--steps: expected 2 to 10000 points", {.flow.steps = 10001}},
-        {"--solver: expected euler", {.flow.solver = VKDLM_SOLVER_COUNT}},
-        {"--rtol: expected an adaptive --solver", {.flow.rtol = 1e-3}},
-        {"--max-evals: expected an adaptive", {.flow.max_evaluations = 10}},
-        {"--rtol: expected a number above 0", {.flow = {.solver = VKDLM_SOLVER_BOSH3, .rtol = 2}}},
-        {"--atol: expected a number above 0", {.flow = {.solver = VKDLM_SOLVER_BOSH3, .atol = -1e-3}}},
-        {"--rtol: expected a number above 0", {.flow = {.solver = VKDLM_SOLVER_BOSH3, .rtol = NAN}}},
-        {"--max-evals: expected 1 to", {.flow = {.solver = VKDLM_SOLVER_BOSH3, .max_evaluations = 2000000}}},
-        {"--first-step: expected", {.flow = {.solver = VKDLM_SOLVER_BOSH3, .first_step = NAN}}},
-        {"--end-time: expected", {.flow.end_time = 1.5}},
-        {"--end-time: expected", {.flow.end_time = -0.5}},
-        {"--estimate: expected sample or average", {.flow.estimate = VKDLM_ESTIMATE_COUNT}},
-        {"--velocity: expected constant or edm", {.flow.velocity = VKDLM_VELOCITY_COUNT}},
-        {"--xhat-temperature", {.flow.temperature = "warm"}},
-        {"--class: expected 0 to 1, found 2", {.flow = {.has_class = true, .class_id = 2}}},
-        {"--guidance: expected a --class", {.flow = {.has_guidance = true, .guidance = 2}}},
-        {"--guidance: expected a number",
-         {.flow = {.has_class = true, .has_guidance = true, .guidance = INFINITY}}},
-        {"--budget: expected entropy or confidence", {.flow.budget_threshold = 1}},
-        {"--budget entropy: expected", {.flow = {.budget = VKDLM_BUDGET_ENTROPY, .budget_threshold = -1}}},
-        {"--budget confidence: expected",
-         {.flow = {.budget = VKDLM_BUDGET_CONFIDENCE, .budget_threshold = 1.1}}},
-        {"--budget: expected all", {.flow.budget = VKDLM_BUDGET_COUNT}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vkdlm_complete_options o = cases[i].with;
-        o.prompts = options.prompts;
-        o.n_prompts = options.n_prompts;
-        refuse(&small, o, cases[i].expected);
-    }
-
-    static float noise[9 * 2 * DIM];
-    options.flow.noise = noise;
-    options.flow.noise_rows = 2;
-    options.flow.noise_tokens = 9;
-    refuse(&small, options, "--noise: expected 1 row, or one for each of 12 samples, found 2");
-    options.flow.noise_rows = 1;
-    options.flow.noise_tokens = 8;
-    refuse(&small, options, "--noise: expected x_0 of 9 tokens or more, found 8");
-    noise[5] = NAN;
-    options.flow.noise_tokens = 9;
-    refuse(&small, options, "--noise: expected finite numbers");
-    options = (vkdlm_complete_options){0};
-    refuse(&small, options, "--prompt: expected a prompt");
-}
-
-/* What only a diffusion path understands is refused without one, and classes where there are none. */
-static void refusals_of_models(void **state)
-{
-    (void)state;
-    static const float noise[DIM];
-    static const vkdlm_flow_options flows[] = {
-        {.steps = 4},
-        {.solver = VKDLM_SOLVER_EULER},
-        {.rtol = 1e-3},
-        {.atol = 1e-3},
-        {.max_evaluations = 10},
-        {.first_step = 0.1},
-        {.end_time = 1},
-        {.velocity = VKDLM_VELOCITY_EDM},
-        {.estimate = VKDLM_ESTIMATE_SAMPLE},
-        {.temperature = "1"},
-        {.has_class = true},
-        {.has_guidance = true},
-        {.budget = VKDLM_BUDGET_ENTROPY},
-        {.noise = noise},
-    };
     ref_causal_config config = small;
     config.flow_dim = 0;
     config.n_classes = 0;
     vkdlm_complete_options options = all_prompts();
-    for (size_t i = 0; i < sizeof flows / sizeof *flows; i++) {
-        options.flow = flows[i];
-        refuse(&config, options, "expected a model with a diffusion path, found one without");
-    }
     record base = {0}, off = {0};
     options.flow = (vkdlm_flow_options){0};
     complete_small(&config, options, &base);
     options.flow.off = true;
     complete_small(&config, options, &off);
     check_same(&base, &off);
-
-    config.flow_dim = DIM;
-    options.flow = (vkdlm_flow_options){.has_class = true};
-    refuse(&config, options, "--class: expected a model with classes");
-    options.flow = (vkdlm_flow_options){.has_guidance = true, .guidance = 1.5};
-    refuse(&config, options, "--guidance: expected a model with classes");
-}
-
-static void names(void **state)
-{
-    (void)state;
-    assert_string_equal(vkdlm_solver_name(VKDLM_SOLVER_DEFAULT), "");
-    assert_string_equal(vkdlm_solver_name(VKDLM_SOLVER_MIDPOINT), "midpoint");
-    assert_string_equal(vkdlm_solver_name(VKDLM_SOLVER_DOPRI8), "dopri8");
-    assert_string_equal(vkdlm_solver_name(VKDLM_SOLVER_COUNT), "");
-    assert_false(vkdlm_solver_is_adaptive(VKDLM_SOLVER_RK4));
-    assert_true(vkdlm_solver_is_adaptive(VKDLM_SOLVER_DOPRI5));
-    assert_false(vkdlm_solver_is_adaptive((vkdlm_solver)1000));
-    assert_string_equal(vkdlm_estimate_name(VKDLM_ESTIMATE_AVERAGE), "average");
-    assert_string_equal(vkdlm_velocity_name(VKDLM_VELOCITY_EDM), "edm");
-    assert_string_equal(vkdlm_budget_name(VKDLM_BUDGET_CONFIDENCE), "confidence");
-    assert_string_equal(vkdlm_budget_name((vkdlm_budget)1000), "");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),           cmocka_unit_test(batches),
-        cmocka_unit_test(streams),         cmocka_unit_test(base_tokens),
-        cmocka_unit_test(midpoint_tokens), cmocka_unit_test(counts),
-        cmocka_unit_test(submissions),     cmocka_unit_test(budget_ends),
-        cmocka_unit_test(budget_rule),     cmocka_unit_test(guidance_weights),
-        cmocka_unit_test(given_noise),     cmocka_unit_test(adaptive_end),
-        cmocka_unit_test(adaptive_limit),  cmocka_unit_test(lengths),
-        cmocka_unit_test(cancellation),    cmocka_unit_test(failures),
-        cmocka_unit_test(refusals),        cmocka_unit_test(refusals_of_models),
+        cmocka_unit_test(batches),         cmocka_unit_test(streams),      cmocka_unit_test(base_tokens),
+        cmocka_unit_test(midpoint_tokens), cmocka_unit_test(counts),       cmocka_unit_test(submissions),
+        cmocka_unit_test(budget_ends),     cmocka_unit_test(budget_rule),  cmocka_unit_test(guidance_weights),
+        cmocka_unit_test(given_noise),     cmocka_unit_test(adaptive_end), cmocka_unit_test(adaptive_limit),
+        cmocka_unit_test(lengths),         cmocka_unit_test(cancellation), cmocka_unit_test(failures),
+        cmocka_unit_test(without_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
