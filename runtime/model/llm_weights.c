@@ -40,12 +40,14 @@ static void lora_a(matrix *m, const vkdlm_tensor *first, const vkdlm_tensor *sec
 {
     stack(m, first, second, NULL);
     m->parts[0].transposed = m->parts[1].transposed = true;
+    m->source.column_step = weight_part_depth((uint32_t)first->shape[1]);
 }
 
 /* B likewise: [r, out], widened and scaled. */
 static void lora_b(matrix *m, const vkdlm_tensor *first, const vkdlm_tensor *second, double scale)
 {
-    lora_a(m, first, second);
+    stack(m, first, second, NULL);
+    m->parts[0].transposed = m->parts[1].transposed = true;
     m->source.widen = true;
     m->source.scale = (float)scale;
     if (second) {

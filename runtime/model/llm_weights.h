@@ -24,8 +24,8 @@ typedef struct llm_block {
  * is computed before; the pair of gate and up has one z of two parts. */
 typedef struct l2d_linear {
     weight w;
-    weight a; /* [parts pad(r), in]; zeroed without LoRA */
-    weight b; /* f32, the scale included; depth parts pad(r) */
+    weight a; /* [parts round4(r), in]; zeroed without LoRA */
+    weight b; /* f32, the scale included; depth parts round4(r) */
     gpu_view bias;
 } l2d_linear;
 

@@ -74,7 +74,7 @@ static vkdlm_status check_fit(const weight_source *source, const weight_part *pa
 
 vkdlm_status weight_describe_source(const weight_source *source, weight *out, vkdlm_error *err)
 {
-    assert(source->n_parts > 0 && source->column_step % WEIGHT_PANEL_COLUMNS == 0);
+    assert(source->n_parts > 0 && source->column_step % QUAD == 0);
     assert(source->layout != WEIGHT_PAIRED || source->n_parts == 2);
     assert(source->widen || source->scale == 0 || source->scale == 1);
     memset(out, 0, sizeof *out);
@@ -94,7 +94,7 @@ vkdlm_status weight_describe_source(const weight_source *source, weight *out, vk
     const vkdlm_tensor *tensor = source->parts[0].tensor;
     uint64_t depth = part_depth(source->parts);
     if (source->diagonal)
-        depth = (uint64_t)weight_pad((uint32_t)depth) * source->n_parts;
+        depth = weight_part_depth((uint32_t)depth) * (uint64_t)source->n_parts;
     if (n_columns > MAX_SIDE || depth > MAX_SIDE)
         return error_set(err, VKDLM_MALFORMED,
                          "%s: tensor '%s': with those beside it, a weight has at most %d inputs and outputs, "
@@ -153,7 +153,7 @@ static quad find_in_part(const weight_source *source, uint32_t index, uint32_t a
         return (quad){0};
     size_t size = vkdlm_dtype_size(tensor->dtype), row_bytes = (size_t)tensor->shape[1] * size;
     quad q = {.n_columns = u32_min(QUAD, n - at),
-              .first_k = source->diagonal ? index * weight_pad(depth) : 0,
+              .first_k = source->diagonal ? index * weight_part_depth(depth) : 0,
               .dtype = tensor->dtype};
     q.last_k = q.first_k + depth;
     q.next = part->transposed ? size : row_bytes;

@@ -62,12 +62,19 @@ typedef struct weight_source {
     const weight_part *parts; /* [n_parts], all of the same depth, and of the same type unless widen */
     uint32_t n_parts;
     enum weight_layout layout;
-    uint32_t column_step; /* of WEIGHT_STACKED: a multiple of 32; 0: 32 */
-    bool diagonal;    /* part i has values k = i pad(K) .. only, and zero elsewhere: depth n_parts pad(K) */
+    uint32_t column_step; /* of WEIGHT_STACKED: a multiple of 4; 0: 32 */
+    bool diagonal;    /* part i has values from k = i * weight_part_depth(K) on, and zero elsewhere */
     bool widen;       /* f32 on the device, whatever the tensors' type */
     float scale;      /* of every value, with widen; 0: 1 */
     const char *name; /* for messages of missing memory */
 } weight_source;
+
+/* Values of k from one part of a diagonal weight to the next: K rounded up to a multiple of 4, which is also the
+ * column_step of the stacked weight whose product it takes. */
+static inline uint32_t weight_part_depth(uint32_t depth)
+{
+    return (depth + 3u) / 4u * 4u;
+}
 
 /* The first column of part i. */
 uint32_t weight_part_column(const weight_source *source, uint32_t part);

@@ -104,7 +104,7 @@ static const source_case cases[] = {
      true,
      2,
      64 + 128 + 3,
-     96},
+     24},
     {"diagonal, unpadded type",
      {{F16, 40, 33, false, 0, 0}, {F16, 33, 33, false, 0, 0}},
      WEIGHT_STACKED,
@@ -113,7 +113,7 @@ static const source_case cases[] = {
      false,
      0,
      64 + 33,
-     128},
+     72},
     {"paired diagonal",
      {{F32, 5, 50, true, 0, 0}, {F32, 5, 50, true, 0, 0}},
      WEIGHT_PAIRED,
@@ -122,7 +122,16 @@ static const source_case cases[] = {
      true,
      -1.5f,
      128,
-     64},
+     16},
+    {"stacked, a step of 12",
+     {{F16, 40, 10, true, 0, 0}, {F16, 40, 10, true, 0, 0}},
+     WEIGHT_STACKED,
+     12,
+     false,
+     false,
+     0,
+     12 + 10,
+     40},
 };
 
 /* A case with its tensors, filled with different numbers that every type holds exactly, at odd addresses. */
@@ -193,7 +202,7 @@ static float part_value(const source_case *c, uint32_t i, uint32_t at, uint32_t 
 {
     const piece *p = &c->pieces[i];
     uint32_t depth = p->transposed ? p->rows : p->columns;
-    uint32_t first_k = c->diagonal ? i * ((depth + 31) / 32 * 32) : 0;
+    uint32_t first_k = c->diagonal ? i * ((depth + 3) / 4 * 4) : 0;
     if (at >= piece_columns(p) || k < first_k || k >= first_k + depth)
         return 0;
     float value =
