@@ -98,7 +98,7 @@ static vkdlm_status report_json(const causal_run *c, const vkdlm_completion *sam
                              "tokens_per_second", report_real(generate_rate(n_new, sample->seconds)),   //
                              "prompt_length", report_count(sample->prompt_length),                      //
                              "ended", (int)sample->ended,                                               //
-                             "evaluations", flow_report_evaluations(&sample->counts, n_new));
+                             "evaluations", flow_report_evaluations(&sample->counts, n_new, 1));
     line = flow_report_solves(line, &sample->counts);
     if (line && (json_object_set_new(line, "entropy_before", report_real(sample->mean_base_entropy)) ||
                  json_object_set_new(line, "entropy_after", report_real(sample->mean_entropy)))) {
@@ -159,18 +159,18 @@ static vkdlm_status summarise(const generate_run *r, const void *user, vkdlm_err
         message_note("prompts: %" PRIu64 " tokens in %.3f s", stats->prompt_tokens, stats->prompt_seconds);
     if (r->values->common.json.given) {
         json_t *summary =
-            flow_report_solves(json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",           //
-                                         "samples", report_count(stats->samples),                       //
-                                         "seconds", report_real(stats->seconds),                        //
-                                         "device", report_string(r->engine.device_info.name),           //
-                                         "nfe", report_count(counts->main + counts->path),              //
-                                         "evaluations", flow_report_evaluations(counts, stats->tokens), //
-                                         "tokens", report_count(stats->tokens),                         //
-                                         "tokens_per_second", report_real(rate),                        //
-                                         "peak_device_bytes", report_count(peak),                       //
-                                         "prompt_tokens", report_count(stats->prompt_tokens),           //
-                                         "prompt_seconds", report_real(stats->prompt_seconds),          //
-                                         "submissions", report_count(stats->submissions),               //
+            flow_report_solves(json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",              //
+                                         "samples", report_count(stats->samples),                          //
+                                         "seconds", report_real(stats->seconds),                           //
+                                         "device", report_string(r->engine.device_info.name),              //
+                                         "nfe", report_count(counts->main + counts->path),                 //
+                                         "evaluations", flow_report_evaluations(counts, stats->tokens, 1), //
+                                         "tokens", report_count(stats->tokens),                            //
+                                         "tokens_per_second", report_real(rate),                           //
+                                         "peak_device_bytes", report_count(peak),                          //
+                                         "prompt_tokens", report_count(stats->prompt_tokens),              //
+                                         "prompt_seconds", report_real(stats->prompt_seconds),             //
+                                         "submissions", report_count(stats->submissions),                  //
                                          "batch", report_count(stats->batch)),
                                counts);
         return report_object(summary ? json_pack("{s:o}", "summary", summary) : NULL, err);

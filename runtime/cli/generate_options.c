@@ -116,7 +116,7 @@ static const option_group given_group =
     GROUP("What is given (at most one of the first five)", given_specs, false);
 static const option_group sampling_group = GROUP("How it is sampled", sampling_specs, true);
 static const option_group masked_group = GROUP("Masks", masked_specs, true);
-static const option_group noise_group = GROUP("Its noise", noise_specs, true);
+static const option_group noise_group = GROUP("Noise of the diffusion path", noise_specs, true);
 static const option_group output_group = GROUP("Output", output_specs, false);
 
 const option_group *const generate_groups[] = {&model_group,    &given_group, &sampling_group, &masked_group,

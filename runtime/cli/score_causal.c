@@ -73,22 +73,23 @@ static json_t *quality_json(const vkdlm_prediction_quality *q)
 static vkdlm_status report_json(const vkdlm_predict_result *result, uint32_t n_steps, double bytes,
                                 double bits_per_byte, vkdlm_error *err)
 {
-    json_t *line = json_pack("{s:o,s:o,s:o,s:n,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o}",         //
-                             "tokens", report_count(result->tokens),                                  //
-                             "bytes", isfinite(bytes) ? report_count((uint64_t)bytes) : json_null(),  //
-                             "nats_per_token", report_real(result->base.nats),                        //
-                             "stderr",                                                                //
-                             "stderr_text", report_real(result->stderr_windows),                      //
-                             "bits_per_byte", report_real(bits_per_byte),                             //
-                             "perplexity", report_real(exp(result->base.nats)),                       //
-                             "draws", report_count(result->draws),                                    //
-                             "windows", report_count(result->windows),                                //
-                             "seconds", report_real(result->seconds),                                 //
-                             "bound", "exact",                                                        //
-                             "steps", report_count(n_steps),                                          //
-                             "evaluations", flow_report_evaluations(&result->counts, result->tokens), //
-                             "base", quality_json(&result->base),                                     //
-                             "refined", result->has_refined ? quality_json(&result->refined) : json_null());
+    json_t *line =
+        json_pack("{s:o,s:o,s:o,s:n,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o}",                        //
+                  "tokens", report_count(result->tokens),                                                 //
+                  "bytes", isfinite(bytes) ? report_count((uint64_t)bytes) : json_null(),                 //
+                  "nats_per_token", report_real(result->base.nats),                                       //
+                  "stderr",                                                                               //
+                  "stderr_text", report_real(result->stderr_windows),                                     //
+                  "bits_per_byte", report_real(bits_per_byte),                                            //
+                  "perplexity", report_real(exp(result->base.nats)),                                      //
+                  "draws", report_count(result->draws),                                                   //
+                  "windows", report_count(result->windows),                                               //
+                  "seconds", report_real(result->seconds),                                                //
+                  "bound", "exact",                                                                       //
+                  "steps", report_count(n_steps),                                                         //
+                  "evaluations", flow_report_evaluations(&result->counts, result->tokens, result->draws), //
+                  "base", quality_json(&result->base),                                                    //
+                  "refined", result->has_refined ? quality_json(&result->refined) : json_null());
     return report_object(flow_report_solves(line, &result->counts), err);
 }
 
@@ -116,19 +117,20 @@ static vkdlm_status report_refined(const vkdlm_predict_result *result, const cha
                                    vkdlm_error *err)
 {
     const vkdlm_flow_counts *counts = &result->counts;
-    double n = (double)result->tokens;
+    double n = (double)result->tokens, n_refined = n * (double)result->draws;
     vkdlm_status status = report_line(err, "\nrefined            %s, %" PRIu32 " points, draws: %" PRIu64,
                                       solver, n_steps, result->draws);
     if (!status)
         status = report_quality(&result->refined, err);
     if (!status)
-        status = report_line(err,
-                             "cross-entropy      %.4f nats at t = 1 (says little: there the network mostly "
-                             "copies x_1)\n"
-                             "evaluations        %.2f of the base and %.2f of the diffusion path a token; "
-                             "%.2f velocity calls",
-                             result->refined.nats, (double)counts->main / n, (double)counts->path / n,
-                             (double)counts->velocity_calls / n);
+        status = report_line(
+            err,
+            "cross-entropy      %.4f nats at t = 1 (says little: there the network mostly "
+            "copies x_1)\n"
+            "evaluations        a token: %.2f of the base; a draw: %.2f of the diffusion path, %.2f "
+            "velocity calls",
+            result->refined.nats, (double)counts->main / n, (double)counts->path / n_refined,
+            (double)counts->velocity_calls / n_refined);
     if (!status && counts->refined != result->tokens * result->draws)
         status = report_line(err, "tokens refined     %" PRIu64 " of %" PRIu64, counts->refined,
                              result->tokens * result->draws);

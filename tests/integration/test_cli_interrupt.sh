@@ -36,3 +36,12 @@ code=0
 timeout --foreground --preserve-status -s INT 4 "$VKDLM" score "$work/text" --draws 1000 --window 32 --batch 2 > "$out" 2> "$err" || code=$?
 expect "$code" 130 "score"
 matches "$err" '^vkdlm: interrupted' "score"
+
+# An autoregressive model: samples that are whole are there, the one that was running is not.
+interrupt INT 130 generate -m "$GOLDEN/l2d/llama-lora" --ids 5 -n 8 --steps 2 --ignore-eos --num-samples $many --batch 2 --json
+one_line "interrupted when [0-9]+ of $many samples were finished" "generate with a diffusion path"
+n=$(n_lines "$out")
+[[ $n -ge 2 && $n -lt $many ]] || fail "generate with a diffusion path: $n lines"
+expect "$(head -n $((n - 1)) "$out" | "$TOOL" json length | sort -u)" 9 "samples that are whole"
+expect "$(tail -n 1 "$out" | "$TOOL" json summary.samples)" $((n - 1)) "the summary of samples with a diffusion path"
+matches "$err" "interrupted when $((n - 1)) of" "the sentence"

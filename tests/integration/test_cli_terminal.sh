@@ -64,6 +64,15 @@ if grep -q $'\e' "$out"; then
 fi
 export TERM=xterm
 
+# What an autoregressive model says streams onto the terminal, once, and nothing else is there.
+ok generate -m kjv-llama -p "In the beginning" -n 8 --temperature 0 -q
+cp "$out" "$work/text"
+on_terminal 80 24 generate -m kjv-llama -p "In the beginning" -n 8 --temperature 0 -q --show
+fold -w 80 "$work/text" | sed 's/ *$//' > "$work/expected"
+cmp -s "$work/screen" "$work/expected" || fail "--show streams another text"
+on_terminal 80 24 generate -m kjv-llama --ids 5 -n 3 --num-samples 2 --show -q
+expect "$(grep -c '^=== sample [12] of 2 ===$' "$work/screen")" 2 "headings of streamed samples"
+
 # The progress bar is taken away before anything else is printed.
 on_terminal 60 24 generate -n 60 --steps 40 --num-samples 3
 expect "$(grep -c '^=== sample [123] of 3 ===$' "$work/screen")" 3 "headings"

@@ -9,9 +9,11 @@
 #include <jansson.h>
 #include <vkdlm/vkdlm.h>
 
+#include "tool.h"
+
 enum { MAX_TENSORS = 512 };
 
-static int fail(const char *what, const char *detail)
+int tool_fail(const char *what, const char *detail)
 {
     fprintf(stderr, "integration_tool: %s: %s\n", what, detail);
     return 1;
@@ -28,7 +30,7 @@ static int json_member(const char *path)
         json_error_t why;
         json_t *root = json_loadb(line, (size_t)size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
         if (!json_is_object(root))
-            return fail("not a JSON object", line);
+            return tool_fail("not a JSON object", line);
         const json_t *value = root;
         char part[256];
         for (const char *s = path; *s && value;) {
@@ -38,7 +40,7 @@ static int json_member(const char *path)
             s += n + (s[n] == '.');
         }
         if (!value)
-            return fail("no member", path);
+            return tool_fail("no member", path);
         if (json_is_string(value)) {
             puts(json_string_value(value));
         } else if (json_is_array(value)) {
@@ -79,11 +81,11 @@ static int write_tokens(int argc, char **argv)
     int32_t *ids = calloc(n_words ? n_words : 1, sizeof *ids);
     float *sigma = calloc(n_sigma ? n_sigma : 1, sizeof *sigma);
     if (!ids || !sigma)
-        return fail("memory", argv[0]);
+        return tool_fail("memory", argv[0]);
     for (uint64_t i = 0; i < n_words; i++)
         ids[i] = id;
     if (vkdlm_tensors_writer_create(argv[0], specs, n_sigma ? 2 : 1, NULL, 0, &writer, &err))
-        return fail("cannot create", err.message);
+        return tool_fail("cannot create", err.message);
     vkdlm_status status = vkdlm_tensors_writer_write(writer, 0, 0, ids, n_words * sizeof *ids, &err);
     if (!status && n_sigma)
         status = vkdlm_tensors_writer_write(writer, 1, 0, sigma, n_sigma * sizeof *sigma, &err);
@@ -91,11 +93,11 @@ static int write_tokens(int argc, char **argv)
         status = vkdlm_tensors_writer_finish(writer, &err);
     free(ids);
     free(sigma);
-    return status ? fail("cannot write", err.message) : 0;
+    return status ? tool_fail("cannot write", err.message) : 0;
 }
 
 /* model IN OUT CHANGE TENSOR: a copy of a safetensors file in which TENSOR is missing, twice as long
- * ("shape"), of type I32 ("dtype"), filled with NaN ("nan"), or new ("extra"). */
+ * ("shape"), of whole numbers ("dtype"), filled with NaN ("nan"), or new ("extra"). */
 static int copy_model(char **argv)
 {
     vkdlm_error err;
@@ -106,7 +108,7 @@ static int copy_model(char **argv)
     const char *change = argv[2], *name = argv[3];
     size_t n = 0;
     if (vkdlm_tensors_open(argv[0], &in, &err))
-        return fail("cannot open", err.message);
+        return tool_fail("cannot open", err.message);
     for (size_t i = 0; i < vkdlm_tensors_count(in) && n + 1 < MAX_TENSORS; i++) {
         const vkdlm_tensor *t = vkdlm_tensors_at(in, i);
         bool meant = !strcmp(t->name, name);
@@ -118,7 +120,7 @@ static int copy_model(char **argv)
         if (meant && !strcmp(change, "shape"))
             specs[n].shape[0] *= 2;
         if (meant && !strcmp(change, "dtype"))
-            specs[n].dtype = VKDLM_DTYPE_I32;
+            specs[n].dtype = vkdlm_dtype_size(t->dtype) == 2 ? VKDLM_DTYPE_I16 : VKDLM_DTYPE_I32;
         n++;
     }
     if (!strcmp(change, "extra")) {
@@ -126,7 +128,7 @@ static int copy_model(char **argv)
         sources[n++] = NULL;
     }
     if (vkdlm_tensors_writer_create(argv[1], specs, n, NULL, 0, &writer, &err))
-        return fail("cannot create", err.message);
+        return tool_fail("cannot create", err.message);
     for (size_t i = 0; i < n; i++) {
         const vkdlm_tensor *t = sources[i];
         uint64_t n_bytes = t ? t->n_bytes : 4;
@@ -134,18 +136,18 @@ static int copy_model(char **argv)
         bool nan = t && !strcmp(t->name, name) && !strcmp(change, "nan");
         void *fill = calloc(1, n_bytes);
         if (!fill)
-            return fail("memory", argv[1]);
+            return tool_fail("memory", argv[1]);
         if (nan)
             memset(fill, 0xff, n_bytes);
         else if (t)
             memcpy(fill, t->data, n_bytes);
         if (vkdlm_tensors_writer_write(writer, i, 0, fill, n_bytes, &err) ||
             (doubled && vkdlm_tensors_writer_write(writer, i, n_bytes, fill, n_bytes, &err)))
-            return fail("cannot write", err.message);
+            return tool_fail("cannot write", err.message);
         free(fill);
     }
     if (vkdlm_tensors_writer_finish(writer, &err))
-        return fail("cannot finish", err.message);
+        return tool_fail("cannot finish", err.message);
     vkdlm_tensors_close(in);
     return 0;
 }
@@ -208,7 +210,7 @@ static int write_huge(char **argv)
         fclose(out);
     if (config)
         fclose(config);
-    return written ? 0 : fail("cannot write", argv[0]);
+    return written ? 0 : tool_fail("cannot write", argv[0]);
 }
 
 static double element(const vkdlm_tensor *t, uint64_t i)
@@ -224,6 +226,31 @@ static double element(const vkdlm_tensor *t, uint64_t i)
     return (double)narrow;
 }
 
+/* A tensor as [sequences, rows, width]; "NAME@I" is part I of the first of four dimensions, and of two the
+ * rows are one. False when there is no such tensor. */
+static bool find_rows(const vkdlm_tensors *tensors, const char *name, vkdlm_tensor *out)
+{
+    char plain[256];
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(name, "@"), name);
+    const vkdlm_tensor *found = vkdlm_tensors_find(tensors, plain);
+    if (!found)
+        return false;
+    *out = *found;
+    if (out->n_dims == 4 && strchr(name, '@') && out->shape[0]) {
+        uint64_t part = strtoull(strchr(name, '@') + 1, NULL, 10);
+        out->n_bytes /= out->shape[0];
+        out->n_elements /= out->shape[0];
+        out->data = (const char *)out->data + part * out->n_bytes;
+        memmove(out->shape, out->shape + 1, 3 * sizeof *out->shape);
+        out->n_dims = part < found->shape[0] ? 3 : 0;
+    } else if (out->n_dims == 2) {
+        out->shape[2] = out->shape[1];
+        out->shape[1] = 1;
+        out->n_dims = 3;
+    }
+    return out->n_dims == 3;
+}
+
 /* compare FILE TENSOR EXPECTED_FILE EXPECTED_TENSOR TOLERANCE [ROWS]: both F32 or F64; the largest difference
  * is at most TOLERANCE times the largest expected magnitude. ROWS ("0,5"): the positions, second dimension,
  * of the expected tensor that the first one has. */
@@ -232,10 +259,11 @@ static int compare(int argc, char **argv)
     vkdlm_error err;
     vkdlm_tensors *a = NULL, *b = NULL;
     if (vkdlm_tensors_open(argv[0], &a, &err) || vkdlm_tensors_open(argv[2], &b, &err))
-        return fail("cannot open", err.message);
-    const vkdlm_tensor *found = vkdlm_tensors_find(a, argv[1]), *expected = vkdlm_tensors_find(b, argv[3]);
-    if (!found || !expected || found->n_dims != 3 || expected->n_dims != 3)
-        return fail("no tensor of three dimensions", found ? argv[3] : argv[1]);
+        return tool_fail("cannot open", err.message);
+    vkdlm_tensor found_rows = {0}, expected_rows = {0};
+    const vkdlm_tensor *found = &found_rows, *expected = &expected_rows;
+    if (!find_rows(a, argv[1], &found_rows) || !find_rows(b, argv[3], &expected_rows))
+        return tool_fail("no tensor of rows", found->n_dims ? argv[3] : argv[1]);
     uint64_t rows[1024], n_rows = 0;
     if (argc > 5)
         for (char *s = argv[5]; s && n_rows < 1024; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL)
@@ -245,7 +273,7 @@ static int compare(int argc, char **argv)
             rows[n_rows] = n_rows;
     if (found->shape[0] != expected->shape[0] || found->shape[1] != n_rows ||
         found->shape[2] != expected->shape[2])
-        return fail("the shapes differ", argv[1]);
+        return tool_fail("the shapes differ", argv[1]);
     double largest = 0, difference = 0;
     for (uint64_t i = 0; i < expected->n_elements; i++)
         largest = fmax(largest, fabs(element(expected, i)));
@@ -257,7 +285,7 @@ static int compare(int argc, char **argv)
                 if (!(fabs(x - y) <= difference)) /* also when NaN */
                     difference = fabs(x - y);
                 if (isnan(difference))
-                    return fail("NaN", argv[1]);
+                    return tool_fail("NaN", argv[1]);
             }
         }
     }
@@ -265,7 +293,7 @@ static int compare(int argc, char **argv)
     double tolerance = strtod(argv[4], NULL);
     vkdlm_tensors_close(a);
     vkdlm_tensors_close(b);
-    return largest > 0 && difference <= tolerance * largest ? 0 : fail("too far apart", argv[1]);
+    return largest > 0 && difference <= tolerance * largest ? 0 : tool_fail("too far apart", argv[1]);
 }
 
 enum { SCREEN_ROWS = 1000, SCREEN_COLUMNS = 512 };
@@ -279,7 +307,7 @@ static int show_screen(const char *columns_text)
     int columns = atoi(columns_text), row = 0, column = 0, last = 0, c;
     bool styled = false;
     if (columns < 2 || columns > SCREEN_COLUMNS)
-        return fail("columns", columns_text);
+        return tool_fail("columns", columns_text);
     while ((c = getchar()) != EOF) {
         if (c == '\r') {
             column = 0;
@@ -289,13 +317,13 @@ static int show_screen(const char *columns_text)
             char parameters[32] = "";
             size_t n = 0;
             if (getchar() != '[')
-                return fail("escape", "not a control sequence");
+                return tool_fail("escape", "not a control sequence");
             while ((c = getchar()) != EOF && c < 0x40 && n + 1 < sizeof parameters)
                 parameters[n++] = (char)c;
             if (c == 'A') {
                 row -= atoi(parameters);
                 if (row < 0)
-                    return fail("escape", "above the screen");
+                    return tool_fail("escape", "above the screen");
             } else if (c == 'K' || c == 'J') {
                 for (int i = column; i < columns; i++)
                     cells[row][i] = 0;
@@ -304,7 +332,7 @@ static int show_screen(const char *columns_text)
             } else if (c == 'm') {
                 styled = strcmp(parameters, "0") != 0;
             } else {
-                return fail("escape", "unknown");
+                return tool_fail("escape", "unknown");
             }
         } else {
             uint32_t cp = (uint32_t)c;
@@ -317,15 +345,16 @@ static int show_screen(const char *columns_text)
                 row++;
             }
             if (row >= SCREEN_ROWS)
-                return fail("screen", "too many rows");
+                return tool_fail("screen", "too many rows");
             cells[row][column++] = cp;
         }
         if (row >= SCREEN_ROWS)
-            return fail("screen", "too many rows");
+            return tool_fail("screen", "too many rows");
         last = row > last ? row : last;
     }
     if (styled || column)
-        return fail("screen", styled ? "a style is left on" : "the cursor is not at the start of a line");
+        return tool_fail("screen",
+                         styled ? "a style is left on" : "the cursor is not at the start of a line");
     static const uint32_t empty[SCREEN_COLUMNS];
     while (last > 0 && !memcmp(cells[last - 1], empty, sizeof empty))
         last--;
@@ -354,6 +383,15 @@ int main(int argc, char **argv)
         return write_huge(argv + 2);
     if (argc >= 7 && !strcmp(argv[1], "compare"))
         return compare(argc - 2, argv + 2);
-    return fail("usage",
-                "json PATH | screen COLUMNS | tokens ... | model ... | huge OUT CONFIG | compare ...");
+    if (argc >= 4 && !strcmp(argv[1], "make"))
+        return tool_make(argc - 2, argv + 2);
+    if (argc >= 6 && !strcmp(argv[1], "take"))
+        return tool_take(argc - 2, argv + 2);
+    if (argc == 5 && !strcmp(argv[1], "ints"))
+        return tool_ints(argc - 2, argv + 2);
+    if (argc == 5 && !strcmp(argv[1], "points"))
+        return tool_points(argc - 2, argv + 2);
+    return tool_fail("usage",
+                     "json PATH | screen COLUMNS | tokens ... | model ... | huge OUT CONFIG | compare ... | "
+                     "make ... | take ... | ints FILE TENSOR ROW | points EXPECTED IN OUT");
 }
