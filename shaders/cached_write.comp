@@ -11,7 +11,8 @@
 //
 // Grid: x = pairs (i, i + dh/2) of the bound heads, y = groups of four slots. One invocation owns a pair of one query
 // head and of one key/value head for all four slots, so it may read what the cache holds of the group's other tokens
-// and write it back. QUERIES: without it keys and values alone are written, and slots has no other use for z's end.
+// and write it back. The new ones are consecutive and taken in a loop, for a lone token is the common case. Without
+// QUERIES keys and values alone are written.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -57,6 +58,16 @@ vec4 merge(vec4 old, vec4 fresh, bvec4 is_new)
 }
 #endif
 
+vec2 rotated(vec2 a, vec2 turn)
+{
+    return vec2(a.x * turn.x - a.y * turn.y, a.y * turn.x + a.x * turn.y);
+}
+
+vec4 put(vec4 group, uint r, float x)
+{
+    return mix(group, vec4(x), equal(uvec4(r), uvec4(0, 1, 2, 3)));
+}
+
 void main()
 {
     uint pair = gl_GlobalInvocationID.x;
@@ -71,27 +82,24 @@ void main()
         return;
 #endif
 
-    uint row[4];
     bvec4 real;
-    vec2 turn[4];
-    uint key_slot = slots[slot].y + slots[slot].z;
-    [[unroll]] for (uint r = 0; r < 4; r++) {
-        uvec4 s = slots[slot + r];
-        real[r] = s.x != EMPTY;
-        row[r] = real[r] ? s.x * push.ld : 0;
-        turn[r] = real[r] ? angles[s.y * HALF + i] : vec2(0);
-    }
+    [[unroll]] for (uint r = 0; r < 4; r++)
+        real[r] = slots[slot + r].x != EMPTY;
+    uint first = real.x ? 0 : real.y ? 1 : real.z ? 2 : 3;
+    uint last = real.w ? 3 : real.z ? 2 : real.y ? 1 : 0;
 
-    vec4 low, high;
-    uint column;
 #ifdef QUERIES
-    column = push.q_column + head * DIM + i;
-    [[unroll]] for (uint r = 0; r < 4; r++) {
-        vec2 a = real[r] ? vec2(x[row[r] + column], x[row[r] + column + HALF]) : vec2(0);
-        vec2 t = turn[r] * push.scale;
-        low[r] = a.x * t.x - a.y * t.y;
-        high[r] = a.y * t.x + a.x * t.y;
-    }
+    vec4 low = vec4(0);
+    vec4 high = vec4(0);
+    uint r = first;
+    [[dont_unroll]] do {
+        uvec4 s = slots[slot + r];
+        uint column = s.x * push.ld + push.q_column + head * DIM + i;
+        vec2 a = rotated(vec2(x[column], x[column + HALF]), angles[s.y * HALF + i] * push.scale);
+        low = put(low, r, a.x);
+        high = put(high, r, a.y);
+        r++;
+    } while (r <= last);
     uint query = slot_vector(head, push.capacity, slot, DIM) + i;
     q[query] = low;
     q[query + HALF] = high;
@@ -99,30 +107,32 @@ void main()
         return;
 #endif
 
-    uint to = slot_vector(head, push.key_capacity, key_slot, DIM) + i;
-    GROUP old_key[2] = {GROUP(0), GROUP(0)};
-    GROUP old_value[2] = {GROUP(0), GROUP(0)};
+    vec4 key[2] = {vec4(0), vec4(0)};
+    vec4 value[2] = {vec4(0), vec4(0)};
+    uint t = first;
+    [[dont_unroll]] do {
+        uvec4 s = slots[slot + t];
+        uint column = s.x * push.ld + head * DIM + i;
+        uint k_column = column + push.k_column;
+        uint v_column = column + push.v_column;
+        vec2 a = rotated(vec2(x[k_column], x[k_column + HALF]), angles[s.y * HALF + i]);
+        [[unroll]] for (uint h = 0; h < 2; h++) {
+            key[h] = put(key[h], t, a[h]);
+            value[h] = put(value[h], t, x[v_column + h * HALF]);
+        }
+        t++;
+    } while (t <= last);
+
+    uint to = slot_vector(head, push.key_capacity, slots[slot].y + slots[slot].z, DIM) + i;
+    GROUP old[4] = {GROUP(0), GROUP(0), GROUP(0), GROUP(0)};
     if (!all(real)) {
-        old_key[0] = k[to];
-        old_key[1] = k[to + HALF];
-        old_value[0] = v[to];
-        old_value[1] = v[to + HALF];
+        old[0] = k[to];
+        old[1] = k[to + HALF];
+        old[2] = v[to];
+        old[3] = v[to + HALF];
     }
-
-    column = push.k_column + head * DIM + i;
-    [[unroll]] for (uint r = 0; r < 4; r++) {
-        vec2 a = real[r] ? vec2(x[row[r] + column], x[row[r] + column + HALF]) : vec2(0);
-        low[r] = a.x * turn[r].x - a.y * turn[r].y;
-        high[r] = a.y * turn[r].x + a.x * turn[r].y;
-    }
-    k[to] = merge(old_key[0], low, real);
-    k[to + HALF] = merge(old_key[1], high, real);
-
-    column = push.v_column + head * DIM + i;
-    [[unroll]] for (uint r = 0; r < 4; r++) {
-        low[r] = real[r] ? x[row[r] + column] : 0;
-        high[r] = real[r] ? x[row[r] + column + HALF] : 0;
-    }
-    v[to] = merge(old_value[0], low, real);
-    v[to + HALF] = merge(old_value[1], high, real);
+    k[to] = merge(old[0], key[0], real);
+    k[to + HALF] = merge(old[1], key[1], real);
+    v[to] = merge(old[2], value[0], real);
+    v[to + HALF] = merge(old[3], value[1], real);
 }
