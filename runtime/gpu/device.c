@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/size.h"
 #include "gpu/internal.h"
@@ -131,11 +132,19 @@ uint64_t gpu_device_peak_bytes(const gpu_device *d)
     return read_locked(d, &d->peak_bytes);
 }
 
+/* A CPU device shares the host's memory, whatever size its driver gives its heap (Mesa's says 2 GiB): half of
+ * it. */
+static uint64_t cpu_device_bytes(const gpu_caps *caps)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    uint64_t host = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+    return (host > caps->device_memory_bytes ? host : caps->device_memory_bytes) / 2;
+}
+
 uint64_t gpu_device_available_bytes(const gpu_device *d)
 {
     uint64_t held = gpu_device_bytes(d);
-    uint64_t total =
-        d->caps.type == GPU_TYPE_CPU ? d->caps.device_memory_bytes / 2 : d->caps.device_memory_bytes;
+    uint64_t total = d->caps.type == GPU_TYPE_CPU ? cpu_device_bytes(&d->caps) : d->caps.device_memory_bytes;
     if (d->options.limit_memory_bytes)
         total = d->options.limit_memory_bytes;
     uint64_t available = total > held ? total - held : 0;

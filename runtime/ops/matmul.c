@@ -9,9 +9,10 @@
 /* ROWS x STEP / 4 loads of X an iteration are spread over the lanes; with few rows a longer step keeps them
  * busy. */
 const matmul_shape matmul_shapes[MATMUL_N_SHAPES] = {
-    {"texels 1", MATMUL_TEXELS, 1, 0, 8, 32},     {"texels 4", MATMUL_TEXELS, 4, 0, 8, 8},
-    {"texels 8", MATMUL_TEXELS, 8, 0, 8, 8},      {"texels 16", MATMUL_TEXELS, 16, 0, 8, 8},
-    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 4, 32}, {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 4, 8},
+    {"texels 1", MATMUL_TEXELS, 1, 0, 8, 32},     {"texels 2", MATMUL_TEXELS, 2, 0, 8, 16},
+    {"texels 4", MATMUL_TEXELS, 4, 0, 8, 8},      {"texels 8", MATMUL_TEXELS, 8, 0, 8, 8},
+    {"texels 16", MATMUL_TEXELS, 16, 0, 8, 8},    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 4, 32},
+    {"subgroup 2", MATMUL_SUBGROUP, 2, 0, 4, 16}, {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 4, 8},
     {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 4, 8},  {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 4, 8},
     {"plain 1", MATMUL_PLAIN_1, 4, 32, 0, 0},     {"plain 4", MATMUL_PLAIN_4, 16, 32, 0, 0},
     {"shared 64", MATMUL_SHARED, 64, 64, 0, 0},
@@ -23,18 +24,20 @@ struct preference {
     uint32_t rows, most_rows;
 };
 static const struct preference prefer_cpu[] = {
-    {MATMUL_TEXELS, 1, 1},   {MATMUL_TEXELS, 4, 4},
-    {MATMUL_TEXELS, 8, 8},   {MATMUL_TEXELS, 16, UINT32_MAX},
-    {MATMUL_SUBGROUP, 1, 1}, {MATMUL_SUBGROUP, 4, 4},
-    {MATMUL_SUBGROUP, 8, 8}, {MATMUL_SUBGROUP, 32, UINT32_MAX},
+    {MATMUL_TEXELS, 1, 1},           {MATMUL_TEXELS, 2, 2},
+    {MATMUL_TEXELS, 4, 4},           {MATMUL_TEXELS, 8, 8},
+    {MATMUL_TEXELS, 16, UINT32_MAX}, {MATMUL_SUBGROUP, 1, 1},
+    {MATMUL_SUBGROUP, 2, 2},         {MATMUL_SUBGROUP, 4, 4},
+    {MATMUL_SUBGROUP, 8, 8},         {MATMUL_SUBGROUP, 32, UINT32_MAX},
 };
 static const struct preference prefer_narrow[] = {
     {MATMUL_PLAIN_1, 4, 3},
     {MATMUL_PLAIN_4, 16, UINT32_MAX},
 };
 static const struct preference prefer_gpu[] = {
-    {MATMUL_SUBGROUP, 1, 1},         {MATMUL_SUBGROUP, 4, 4}, {MATMUL_SUBGROUP, 8, 8},
-    {MATMUL_SHARED, 64, UINT32_MAX}, {MATMUL_PLAIN_1, 4, 3},  {MATMUL_PLAIN_4, 16, UINT32_MAX},
+    {MATMUL_SUBGROUP, 1, 1},          {MATMUL_SUBGROUP, 2, 2},         {MATMUL_SUBGROUP, 4, 4},
+    {MATMUL_SUBGROUP, 8, 8},          {MATMUL_SHARED, 64, UINT32_MAX}, {MATMUL_PLAIN_1, 4, 3},
+    {MATMUL_PLAIN_4, 16, UINT32_MAX},
 };
 
 static const matmul_shape *first_usable(const gpu_caps *caps, const struct preference *list, size_t n,

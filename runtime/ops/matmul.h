@@ -68,7 +68,7 @@ typedef struct matmul_shape {
     uint32_t step; /* values of k an iteration (SUBGROUP, TEXELS) */
 } matmul_shape;
 
-#define MATMUL_N_SHAPES 11
+#define MATMUL_N_SHAPES 13
 extern const matmul_shape matmul_shapes[MATMUL_N_SHAPES];
 
 /* Whether the device has what the shape needs. */
