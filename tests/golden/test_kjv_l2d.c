@@ -18,7 +18,7 @@
 #define BASE_MODEL MODELS_DIR "/kjv-llama"
 #define FLOW_MODEL MODELS_DIR "/kjv-l2d"
 
-enum { N_TOKENS = 80, WINDOW = 30, N_PREDICTIONS = 77, SEED = 2 };
+enum { N_TOKENS = 50, WINDOW = 20, N_PREDICTIONS = 47, SEED = 2 };
 
 /* Where a best logit leads by less, f32 may find another token than f64; the seed of the noise is one for
  * which no evaluation is that close. */
