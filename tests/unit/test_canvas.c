@@ -259,13 +259,44 @@ static void test_read_ids(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Prompts of an autoregressive model are what is given, each as long as it is. */
+static void test_prompts(void **state)
+{
+    fixture *f = *state;
+    const int32_t ids[] = {5, 6, 7};
+    int32_t long_ids[MODEL_LENGTH] = {0};
+    f->rules.causal = true;
+    f->rules.mask_id = -1;
+    f->rules.length = MODEL_LENGTH - 1;
+    f->rules.empty_id = 9;
+    assert_int_equal(canvas_add_ids(&f->set, &f->rules, "x", ids, 3, &f->err), VKDLM_OK);
+    assert_int_equal(canvas_add_ids(&f->set, &f->rules, "x", NULL, 0, &f->err), VKDLM_OK);
+    assert_int_equal(canvas_add_empty(&f->set, &f->rules, &f->err), VKDLM_OK);
+    assert_int_equal(canvas_add_ids(&f->set, &f->rules, "x", long_ids, MODEL_LENGTH - 1, &f->err), VKDLM_OK);
+    assert_int_equal(canvas_add_text(&f->set, &f->rules, "x", "In the beginning", 16, &f->err), VKDLM_OK);
+    expect_message(f, canvas_add_ids(&f->set, &f->rules, "x", long_ids, MODEL_LENGTH, &f->err),
+                   VKDLM_MALFORMED, "x has 32 tokens, but the model's context of 32 has room for 31");
+    long_ids[2] = MASK + 1;
+    expect_message(f, canvas_add_ids(&f->set, &f->rules, "x", long_ids, 3, &f->err), VKDLM_MALFORMED,
+                   "token 2 is 4097");
+    f->rules.empty_id = -1;
+    expect_message(f, canvas_add_empty(&f->set, &f->rules, &f->err), VKDLM_MALFORMED, "the prompt is empty");
+    assert_int_equal(canvas_set_finish(&f->set, &f->err), VKDLM_OK);
+    assert_int_equal(f->set.n, 5);
+    expect_canvas(f, 0, ids, 3, 3);
+    expect_canvas(f, 1, (const int32_t[]){9}, 1, 1);
+    expect_canvas(f, 2, (const int32_t[]){9}, 1, 1);
+    assert_int_equal(f->set.canvases[3].length, MODEL_LENGTH - 1);
+    expect_canvas(f, 4, (const int32_t[]){41, 78, 259, 2073}, 4, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_ids),      TEST(test_bad_ids),           TEST(test_text),
         TEST(test_template), TEST(test_template_of_masks), TEST(test_bad_templates),
         TEST(test_jsonl),    TEST(test_many_lines),        TEST(test_bad_jsonl),
-        TEST(test_read_ids),
+        TEST(test_read_ids), TEST(test_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
