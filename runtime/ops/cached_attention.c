@@ -53,7 +53,7 @@ static uint32_t rows_shared_bytes(const attention_shape *shape, uint32_t heads, 
 static bool rows_in_lanes(const gpu_caps *caps)
 {
     return caps->type == GPU_TYPE_CPU && caps->texel_buffers && caps->subgroup_shuffle &&
-           caps->subgroup_size >= 8 && caps->subgroup_size <= 64 &&
+           caps->subgroup_size >= 4 && caps->subgroup_size <= 64 &&
            (caps->min_subgroup_size == caps->max_subgroup_size || caps->subgroup_size_control);
 }
 

@@ -266,13 +266,16 @@ static void test_long(void **state)
     }
 }
 
-/* More rows than one dispatch takes. */
+/* More rows than one dispatch takes. Narrow drivers take a minute for so many workgroups. */
 static void test_many_rows(void **state)
 {
     enum { N = 65535 + 70 };
+    gpu_test *t = *state;
+    if (gpu_device_caps(t->device)->subgroup_size < 8)
+        skip();
     static const uint32_t length = 4;
     attention_shape shape = {1, 1, 2, true};
-    cached_layer l = cached_layer_create(*state, &shape, KV_F32, length, &length, 1, 1, 5);
+    cached_layer l = cached_layer_create(t, &shape, KV_F32, length, &length, 1, 1, 5);
     cached_layer_prefill(&l, true);
     cached_layer_check_cache(&l);
     place *places = gpu_test_alloc(N * sizeof *places);
