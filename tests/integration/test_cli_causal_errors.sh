@@ -84,6 +84,7 @@ forward_refuses()
     local code=$1 pattern=$2 model=$3
     shift 3
     "$TOOL" make "$input" "$@"
+    # shellcheck disable=SC2086 # words
     refuses "$code" "$pattern" forward -m "$model" "$input" -o "$result" ${options:-}
     [[ -z $(find "$work" -name 'result*') ]] || fail "forward leaves a file behind"
 }

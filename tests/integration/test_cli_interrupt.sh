@@ -45,3 +45,14 @@ n=$(n_lines "$out")
 expect "$(head -n $((n - 1)) "$out" | "$TOOL" json length | sort -u)" 9 "samples that are whole"
 expect "$(tail -n 1 "$out" | "$TOOL" json summary.samples)" $((n - 1)) "the summary of samples with a diffusion path"
 matches "$err" "interrupted when $((n - 1)) of" "the sentence"
+
+# The predictions that were made are reported, the bytes that they stand for are not known.
+seq 1 60000 > "$work/text"
+code=0
+timeout --foreground --preserve-status -s INT 6 "$VKDLM" score -m kjv-llama "$work/text" --window 64 --json > "$out" 2> "$err" || code=$?
+drop_progress
+expect "$code" 130 "score with an autoregressive model"
+one_line '^vkdlm: interrupted' "score with an autoregressive model"
+if [[ -s $out ]]; then
+    expect "$(value bits_per_byte "$out")" null "bits per byte of a text that was scored in part"
+fi

@@ -47,8 +47,8 @@ reproduces()
 cases="llama-lora qwen2-full"
 [[ -n ${VKDLM_TEST_QUICK:-} ]] || cases="$cases llama-full qwen2-lora-cfg"
 for case in $cases; do
-    reproduces $case single 4 midpoint 6 6
-    reproduces $case euler8 8 euler 7 7
+    reproduces "$case" single 4 midpoint 6 6
+    reproduces "$case" euler8 8 euler 7 7
     base=$("$TOOL" ints "$l2d/$case/expected.safetensors" generate.base.prompt 0)
     ok generate -m "$l2d/$case" --ids "$base" -n 12 --steps 0 --temperature 0 --ignore-eos --json
     expect "$(ids "$out")" "$base $("$TOOL" ints "$l2d/$case/expected.safetensors" generate.base.tokens 0)" "$case: base"
