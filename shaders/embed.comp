@@ -3,6 +3,8 @@
 // table: [n_rows, n_columns] row-major, f32 or 16-bit floats packed two to a word (a row may start in the middle
 // of a word); bound as a slice that begins with row first_row, first_unit elements into the range. Rows whose token
 // lies outside the slice are left alone: there is one dispatch per slice.
+// PANELS: the table is the weight of a linear layer (lib/weight.glsl), element (token, c) at
+// ((token / 32) pad(n_columns) + c) 32 + token % 32; a slice is whole panels.
 // x: f32 [n_tokens, ld]. tokens: one id every token_stride words.
 // One workgroup per row; each invocation copies every 64th group of four columns.
 #version 450
@@ -33,15 +35,21 @@ void main()
     uint row = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
     if (row >= p.n_tokens)
         return;
-    uint slot = tokens[row * p.token_stride] - p.first_row;
+    uint slot = tokens[row * p.token_stride] + p.token_base - p.first_row;
     if (slot >= p.n_rows)
         return;
+#ifdef PANELS
+    uint base = slot / 32u * ((p.n_columns + 31u) / 32u * 32u) * 32u + slot % 32u;
+    const uint NEXT = 32u;
+#else
     uint base = p.first_unit + slot * p.n_columns;
+    const uint NEXT = 1u;
+#endif
     for (uint c = gl_LocalInvocationID.x * 4u; c < p.ld; c += 256u) {
         vec4 v = vec4(0);
         for (uint i = 0u; i < 4u; i++)
             if (c + i < p.n_columns)
-                v[i] = element(base + c + i);
+                v[i] = element(base + (c + i) * NEXT);
         x[(row * p.ld + c) / 4u] = v;
     }
 }

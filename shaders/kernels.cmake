@@ -1,9 +1,10 @@
 # Every compute kernel: kernel(NAME source.comp [DEFINE[=VALUE] ...]), one row a variant.
 # NAME becomes GPU_KERNEL_NAME in the generated kernels.h.
 
-kernel(EMBED_F32 embed.comp TABLE_F32)
-kernel(EMBED_F16 embed.comp TABLE_F16)
-kernel(EMBED_BF16 embed.comp TABLE_BF16)
+foreach(type F32 F16 BF16)
+  kernel(EMBED_${type} embed.comp TABLE_${type})
+  kernel(EMBED_PANELS_${type} embed.comp TABLE_${type} PANELS)
+endforeach()
 kernel(NORM norm.comp)
 kernel(NORM_TEXELS norm.comp TEXELS)
 kernel(RMS rms.comp)

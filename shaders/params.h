@@ -20,7 +20,8 @@ struct embed_params {
     uint32_t ld;           /* floats from one output row to the next */
     uint32_t first_row;    /* of the table's slice */
     uint32_t n_rows;       /* of the slice */
-    uint32_t first_unit;   /* where the slice starts in the bound range, in elements */
+    uint32_t first_unit;   /* where the slice starts in the bound range, in elements; 0 with panels */
+    uint32_t token_base;   /* added to every id */
 };
 
 /* Sizes in elements of f32; columns and depth are padded to multiples of 32. */

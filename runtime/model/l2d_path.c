@@ -49,7 +49,7 @@ static void record_condition(const llm_workspace *ws, uint32_t n_rows)
                        .n_rows = n_rows,
                        .bias = path->time_out_bias};
     if (path->config.n_classes) {
-        ops_embed(model->device, ws->commands, &path->labels, ws->labels, 1, n_rows, ws->condition, ld);
+        ops_embed(model->device, ws->commands, &path->labels, ws->labels, 1, 0, n_rows, ws->condition, ld);
         out.residual = ws->condition;
     }
     ops_matmul(model->device, ws->commands, &out);
@@ -280,7 +280,7 @@ void l2d_record_vocabulary_rows(const llm_workspace *ws, gpu_view results, uint3
 {
     const llm *model = ws->model;
     const uint32_t stride = sizeof(output_result) / sizeof(uint32_t);
-    ops_embed(model->device, ws->commands, &model->embedding, results, stride, n_rows, ws->h, model->ld);
+    ops_embed(model->device, ws->commands, &model->embedding, results, stride, 0, n_rows, ws->h, model->ld);
     record_embeddings(ws, ws->target, n_rows);
 }
 
@@ -333,11 +333,7 @@ vkdlm_status l2d_make_vocabulary(llm_workspace *ws, vkdlm_error *err)
         gpu_fill(ws->commands, &ws->vocabulary.buffer, 0, described.bytes, 0);
     for (uint32_t first = 0; first < vocab && !status; first += step) {
         uint32_t n = u32_min(step, vocab - first);
-        /* The table from this token on: its tokens are 0, 1, .. */
-        embed_table table = model->embedding;
-        table.offset_bytes += (uint64_t)first * table.n_columns * vkdlm_dtype_size(table.dtype);
-        table.n_rows = n;
-        ops_embed(model->device, ws->commands, &table, ws->tokens, 1, n, ws->h, model->ld);
+        ops_embed(model->device, ws->commands, &model->embedding, ws->tokens, 1, first, n, ws->h, model->ld);
         record_embeddings(ws, ws->wide, n);
         ops_flow_vocabulary(model->device, ws->commands, &ws->vocabulary, first, ws->wide, n, ld,
                             (float)l2d_vocabulary_norm(&model->path.config));

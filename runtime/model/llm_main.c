@@ -142,7 +142,8 @@ void llm_record_main(llm_workspace *ws, const causal_chunk *chunks, uint32_t n_c
 {
     const llm *model = ws->model;
     main_pass pass = {.ws = ws, .n_rows = write_chunks(ws, chunks, n_chunks), .prompt = prompt};
-    ops_embed(model->device, ws->commands, &model->embedding, ws->tokens, 1, pass.n_rows, ws->x, model->ld);
+    ops_embed(model->device, ws->commands, &model->embedding, ws->tokens, 1, 0, pass.n_rows, ws->x,
+              model->ld);
     copy_hidden(&pass, hidden, 0);
     for (uint32_t i = 0; i < model->config.n_blocks; i++) {
         record_block(&pass, i);

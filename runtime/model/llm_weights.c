@@ -274,7 +274,8 @@ vkdlm_status llm_weights_estimate(const llm_config *config, const llm_tensors *t
     /* Places to visit; nothing is written to them. */
     llm model = {.config = *config};
     vkdlm_status status = allocate_blocks(&model, err);
-    *bytes = tensors->embedding->n_bytes + vector_floats(config, path_config) * sizeof(float) +
+    *bytes = (config->tied ? 0 : tensors->embedding->n_bytes) +
+             vector_floats(config, path_config) * sizeof(float) +
              (uint64_t)config->context * config->head_dim * sizeof(float);
     visit v = {.visitor = visit_count, .user = bytes, .status = status, .err = err};
     if (!v.status)
@@ -327,7 +328,7 @@ vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2
         status = loader_begin(&l, err);
     if (!status)
         status = loader_send_vectors(&l, &vectors, &model->vectors, err);
-    if (!status)
+    if (!status && !config->tied)
         status = loader_send_table(&l, tensors->embedding, &model->embedding_buffer, &model->embedding, err);
     visit v = {.visitor = visit_send, .user = &l, .status = status, .err = err};
     if (!v.status)
@@ -338,6 +339,8 @@ vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2
     if (!status && path && path->labels)
         status = loader_send_table(&l, path->labels, &model->path.labels_buffer, &model->path.labels, err);
     status = loader_end(&l, status, err);
+    if (!status && config->tied)
+        model->embedding = embed_table_of(&model->head);
     if (!status && path)
         share_base(model);
     model->weight_bytes = gpu_device_bytes(model->device) - bytes_before;

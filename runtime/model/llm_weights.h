@@ -59,7 +59,7 @@ typedef struct llm {
     llm_config config;
     uint32_t ld; /* pad(D) */
     gpu_buffer embedding_buffer;
-    embed_table embedding; /* [V, D] */
+    embed_table embedding; /* [V, D], in embedding_buffer, or the head where both are tied */
     llm_block *blocks;     /* [n_blocks] */
     gpu_view norm;
     weight head; /* [V, D] */

@@ -154,7 +154,7 @@ static void record_network(const mdlm_workspace *ws, const gpu_buffer *hidden)
     const mdlm *model = ws->model;
     if (model->config.time_conditioning)
         record_modulation(ws);
-    ops_embed(model->device, ws->commands, &model->embedding, ws->tokens, 1, ws->plan.n_rows, ws->x,
+    ops_embed(model->device, ws->commands, &model->embedding, ws->tokens, 1, 0, ws->plan.n_rows, ws->x,
               model->ld);
     copy_hidden(ws, hidden, 0);
     for (uint32_t i = 0; i < model->config.n_blocks; i++) {

@@ -35,18 +35,21 @@ static void fill_table(void *table, vkdlm_dtype dtype, size_t n, uint64_t seed)
     free(values);
 }
 
-/* Gathers every token in `tokens` and compares all of x. */
-static void check_table(gpu_test *t, const void *table, vkdlm_dtype dtype, uint32_t n_rows,
-                        uint32_t n_columns, const uint32_t *tokens, uint32_t n_tokens)
+/* Gathers every token in `tokens`, given less `base` and every second word, and compares all of x. */
+static void check_gather(gpu_test *t, const embed_table *e, const void *table, const uint32_t *tokens,
+                         uint32_t n_tokens, uint32_t base)
 {
-    uint32_t ld = (uint32_t)size_round_up(n_columns, 32);
-    size_t table_bytes = (size_t)n_rows * n_columns * vkdlm_dtype_size(dtype);
-    gpu_buffer b_table = gpu_test_buffer(t, table, table_bytes);
-    gpu_buffer b_tokens = gpu_test_buffer(t, tokens, n_tokens * sizeof *tokens);
+    uint32_t ld = (uint32_t)size_round_up(e->n_columns, 32), n_columns = e->n_columns;
+    uint32_t *words = gpu_test_alloc(2 * n_tokens * sizeof *words);
+    for (uint32_t i = 0; i < n_tokens; i++) {
+        words[2 * i] = tokens[i] - base;
+        words[2 * i + 1] = UINT32_MAX;
+    }
+    gpu_buffer b_tokens = gpu_test_buffer(t, words, 2 * n_tokens * sizeof *words);
     size_t x_bytes = (size_t)n_tokens * ld * sizeof(float);
     gpu_buffer b_x = gpu_test_buffer(t, NULL, x_bytes);
-    embed_table e = {&b_table, 0, dtype, n_rows, n_columns};
-    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b_tokens), 1, n_tokens, gpu_view_all(&b_x), ld);
+    ops_embed(t->device, gpu_test_begin(t), e, gpu_view_all(&b_tokens), 2, base, n_tokens, gpu_view_all(&b_x),
+              ld);
     gpu_test_submit(t);
 
     float *x = gpu_test_alloc(x_bytes);
@@ -54,13 +57,47 @@ static void check_table(gpu_test *t, const void *table, vkdlm_dtype dtype, uint3
     double *expected = gpu_test_alloc((size_t)n_tokens * n_columns * sizeof *expected);
     for (uint32_t r = 0; r < n_tokens; r++)
         for (uint32_t c = 0; c < n_columns; c++)
-            expected[(size_t)r * n_columns + c] = element(table, dtype, (size_t)tokens[r] * n_columns + c);
+            expected[(size_t)r * n_columns + c] = element(table, e->dtype, (size_t)tokens[r] * n_columns + c);
     gpu_test_compare_rows("embedding", expected, x, n_tokens, n_columns, ld, 0, 0);
     free(expected);
     free(x);
-    gpu_buffer_destroy(&b_table);
+    free(words);
     gpu_buffer_destroy(&b_tokens);
     gpu_buffer_destroy(&b_x);
+}
+
+/* The table as it is, and as the weight of a linear layer. */
+static void check_table(gpu_test *t, const void *table, vkdlm_dtype dtype, uint32_t n_rows,
+                        uint32_t n_columns, const uint32_t *tokens, uint32_t n_tokens)
+{
+    size_t table_bytes = (size_t)n_rows * n_columns * vkdlm_dtype_size(dtype);
+    gpu_buffer b_table = gpu_test_buffer(t, table, table_bytes);
+    embed_table e = {.buffer = &b_table, .dtype = dtype, .n_rows = n_rows, .n_columns = n_columns};
+    check_gather(t, &e, table, tokens, n_tokens, 0);
+    check_gather(t, &e, table, tokens, n_tokens, 3);
+    gpu_buffer_destroy(&b_table);
+
+    vkdlm_tensor tensor = {.name = "table",
+                           .file = "none",
+                           .dtype = dtype,
+                           .n_dims = 2,
+                           .shape = {n_rows, n_columns},
+                           .n_elements = (uint64_t)n_rows * n_columns,
+                           .n_bytes = table_bytes,
+                           .data = table};
+    weight w;
+    vkdlm_error err;
+    gpu_test_ok(weight_describe(&tensor, &w, &err), &err);
+    if (w.panel_bytes > gpu_device_caps(t->device)->max_storage_range_bytes)
+        return;
+    void *panels = gpu_test_alloc(w.bytes);
+    weight_pack_panels(panels, &tensor, 0, w.n_panels);
+    w.buffer = gpu_test_buffer(t, panels, w.bytes);
+    e = embed_table_of(&w);
+    check_gather(t, &e, table, tokens, n_tokens, 0);
+    check_gather(t, &e, table, tokens, n_tokens, 3);
+    free(panels);
+    weight_destroy(&w);
 }
 
 static void check(gpu_test *t, vkdlm_dtype dtype, uint32_t n_rows, uint32_t n_columns, uint32_t n_tokens)
@@ -124,8 +161,8 @@ static void test_wrong_type(void **state)
 {
     gpu_test *t = *state;
     gpu_buffer b = gpu_test_buffer(t, NULL, 256);
-    embed_table e = {&b, 0, VKDLM_DTYPE_I64, 1, 2};
-    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b), 1, 1, gpu_view_all(&b), 32);
+    embed_table e = {.buffer = &b, .dtype = VKDLM_DTYPE_I64, .n_rows = 1, .n_columns = 2};
+    ops_embed(t->device, gpu_test_begin(t), &e, gpu_view_all(&b), 1, 0, 1, gpu_view_all(&b), 32);
     vkdlm_error err;
     assert_int_equal(gpu_submit_wait(t->commands, &err), VKDLM_UNSUPPORTED);
     assert_non_null(strstr(err.message, "I64"));
