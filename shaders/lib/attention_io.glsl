@@ -4,8 +4,8 @@
 // over the key slots j of the row's range; q' carries log2(e)/sqrt(dh) (rotary.comp). All in fp32.
 //
 // tiles[t] = (first query slot, query slots, first key slot, end of the key slots), multiples of 4: the key range is
-// the union of its rows' ranges. Grid: x = tiles, y = query heads of the bound slice. Keys and values have a head stride
-// of their own, and are f32 or, with CACHE_F16, packed halves.
+// the union of its rows' ranges. Grid: x = tiles, y = query heads of the bound slice. Keys and values have a head
+// stride of their own, and are f32 or, with CACHE_F16, packed halves.
 #ifndef ATTENTION_IO_GLSL
 #define ATTENTION_IO_GLSL
 
