@@ -181,7 +181,9 @@ static vkdlm_status read_lora(const json_scope *scope, l2d_config *out, vkdlm_er
     return VKDLM_OK;
 }
 
-/* A number, or the name of a schedule, which whoever solves reads. */
+#define SCHEDULE_PREFIX "polynomial_"
+
+/* A number, or a schedule, whose numbers are read by whoever solves. */
 static vkdlm_status read_temperature(const json_scope *scope, l2d_config *out, vkdlm_error *err)
 {
     const char *key = "nstep_temperature_schedule";
@@ -195,8 +197,11 @@ static vkdlm_status read_temperature(const json_scope *scope, l2d_config *out, v
         out->temperature[n < sizeof out->temperature ? n : 0] = 0;
         return VKDLM_OK;
     }
-    if (!json_is_string(value) || json_string_length(value) >= sizeof out->temperature)
-        return json_refuse(scope, key, "a number or the name of a schedule", err);
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    size_t prefix = strlen(SCHEDULE_PREFIX);
+    if (strncmp(text, SCHEDULE_PREFIX, prefix) != 0 || strlen(text) >= sizeof out->temperature ||
+        text[prefix + strspn(text + prefix, "0123456789._")])
+        return json_refuse(scope, key, "a number or a schedule " SCHEDULE_PREFIX "P_END", err);
     snprintf(out->temperature, sizeof out->temperature, "%s", json_string_value(value));
     return VKDLM_OK;
 }
