@@ -51,8 +51,11 @@ static gpu_view rows_of(const gpu_buffer *b, uint32_t first, uint32_t n)
 static void gather(const scene *s, gpu_view from, gpu_view to)
 {
     const gpu_view views[] = {from, gpu_view_all(&s->index), to};
-    const struct embed_params push = {(uint32_t)(to.bytes / ROW_BYTES),   32, 32, 0,
-                                      (uint32_t)(from.bytes / ROW_BYTES), 0};
+    const struct embed_params push = {.n_tokens = (uint32_t)(to.bytes / ROW_BYTES),
+                                      .token_stride = 1,
+                                      .n_columns = 32,
+                                      .ld = 32,
+                                      .n_rows = (uint32_t)(from.bytes / ROW_BYTES)};
     gpu_dispatch(s->t->commands, s->gather, views, 3, &push, sizeof push, push.n_tokens, 1, 1);
 }
 
@@ -190,7 +193,8 @@ static void test_misuse(void **state)
     scene s = scene_create(*state);
     gpu_commands *c = s.t->commands;
     const gpu_view views[] = {gpu_view_all(&s.a), gpu_view_all(&s.index), gpu_view_all(&s.b)};
-    const struct embed_params push = {1, 32, 32, 0, 1, 0};
+    const struct embed_params push = {
+        .n_tokens = 1, .token_stride = 1, .n_columns = 32, .ld = 32, .n_rows = 1};
 
     refused(s.t, "without a recording");
     gpu_test_begin(s.t);

@@ -73,7 +73,8 @@ static vkdlm_status work(gpu_device *device, vkdlm_error *err)
         status = gpu_pipeline_get(device, GPU_KERNEL_EMBED_F32, NULL, &pipeline, err);
     if (!status) {
         memset(buffers[GPU_MEMORY_UPLOAD].mapped, 0, BYTES);
-        const struct embed_params push = {1, 32, 32, 0, 1, 0};
+        const struct embed_params push = {
+            .n_tokens = 1, .token_stride = 1, .n_columns = 32, .ld = 32, .n_rows = 1};
         const gpu_view views[] = {gpu_view_all(&buffers[GPU_MEMORY_DEVICE]),
                                   gpu_view_all(&buffers[GPU_MEMORY_UPLOAD]),
                                   gpu_view_all(&buffers[GPU_MEMORY_READBACK])};
