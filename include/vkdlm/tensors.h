@@ -28,14 +28,36 @@ extern "C" {
     X(F8_E4M3, "F8_E4M3", 1) \
     X(F8_E5M2, "F8_E5M2", 1)
 
+/* Quantised types, in GGUF files only: X(suffix, name, elements of a block, bytes of a block). All blocks run
+ * along a row. */
+#define VKDLM_BLOCK_DTYPE_LIST(X) \
+    X(Q8_0, "Q8_0", 32, 34)       \
+    X(Q4_0, "Q4_0", 32, 18)       \
+    X(Q4_1, "Q4_1", 32, 20)       \
+    X(Q5_0, "Q5_0", 32, 22)       \
+    X(Q5_1, "Q5_1", 32, 24)       \
+    X(Q2_K, "Q2_K", 256, 84)      \
+    X(Q3_K, "Q3_K", 256, 110)     \
+    X(Q4_K, "Q4_K", 256, 144)     \
+    X(Q5_K, "Q5_K", 256, 176)     \
+    X(Q6_K, "Q6_K", 256, 210)     \
+    X(IQ4_NL, "IQ4_NL", 32, 18)
+
 typedef enum vkdlm_dtype {
 #define VKDLM_DTYPE_ENUM(suffix, name, size) VKDLM_DTYPE_##suffix,
     VKDLM_DTYPE_LIST(VKDLM_DTYPE_ENUM)
 #undef VKDLM_DTYPE_ENUM
+#define VKDLM_DTYPE_ENUM(suffix, name, block, size) VKDLM_DTYPE_##suffix,
+        VKDLM_BLOCK_DTYPE_LIST(VKDLM_DTYPE_ENUM)
+#undef VKDLM_DTYPE_ENUM
+            VKDLM_DTYPE_COUNT
 } vkdlm_dtype;
 
 VKDLM_API const char *vkdlm_dtype_name(vkdlm_dtype dtype);
+/* Bytes of an element; 0 for a quantised type. */
 VKDLM_API size_t vkdlm_dtype_size(vkdlm_dtype dtype);
+/* Elements and bytes of a block; a block of any other type is one element. */
+VKDLM_API uint32_t vkdlm_dtype_block(vkdlm_dtype dtype, uint32_t *bytes);
 
 #define VKDLM_MAX_DIMS 8
 

@@ -33,6 +33,9 @@ const char *vkdlm_dtype_name(vkdlm_dtype dtype)
 #define DTYPE_NAME(suffix, name, size) name,
         VKDLM_DTYPE_LIST(DTYPE_NAME)
 #undef DTYPE_NAME
+#define DTYPE_NAME(suffix, name, block, size) name,
+            VKDLM_BLOCK_DTYPE_LIST(DTYPE_NAME)
+#undef DTYPE_NAME
     };
     return (size_t)dtype < sizeof names / sizeof *names ? names[dtype] : "unknown";
 }
@@ -45,6 +48,24 @@ size_t vkdlm_dtype_size(vkdlm_dtype dtype)
 #undef DTYPE_SIZE
     };
     return (size_t)dtype < sizeof sizes / sizeof *sizes ? sizes[dtype] : 0;
+}
+
+uint32_t vkdlm_dtype_block(vkdlm_dtype dtype, uint32_t *bytes)
+{
+    static const struct {
+        uint32_t elements, bytes;
+    } blocks[] = {
+#define DTYPE_BLOCK(suffix, name, block, size) {block, size},
+        VKDLM_BLOCK_DTYPE_LIST(DTYPE_BLOCK)
+#undef DTYPE_BLOCK
+    };
+    size_t index = (size_t)dtype - VKDLM_DTYPE_Q8_0;
+    if ((size_t)dtype < VKDLM_DTYPE_Q8_0 || index >= sizeof blocks / sizeof *blocks) {
+        *bytes = (uint32_t)vkdlm_dtype_size(dtype);
+        return 1;
+    }
+    *bytes = blocks[index].bytes;
+    return blocks[index].elements;
 }
 
 /* Maps and parses one file; takes over `path`, which may be NULL (out of memory). */
