@@ -1,0 +1,32 @@
+/* What the files of quant share: one block of each type. */
+#ifndef FORMAT_QUANT_BLOCKS_H
+#define FORMAT_QUANT_BLOCKS_H
+
+#include <stdint.h>
+
+#include "base/half.h"
+
+#define QUANT_K_ELEMENTS 256 /* of a block of the K types */
+
+/* Levels of IQ4_NL, ascending. */
+extern const int8_t quant_iq4_nl_levels[16];
+
+/* The values of one block. */
+void quant_read_q8_0(const uint8_t *block, float *out);
+void quant_read_q4_0(const uint8_t *block, float *out);
+void quant_read_q4_1(const uint8_t *block, float *out);
+void quant_read_q5_0(const uint8_t *block, float *out);
+void quant_read_q5_1(const uint8_t *block, float *out);
+void quant_read_iq4_nl(const uint8_t *block, float *out);
+void quant_read_q2_k(const uint8_t *block, float *out);
+void quant_read_q3_k(const uint8_t *block, float *out);
+void quant_read_q4_k(const uint8_t *block, float *out);
+void quant_read_q5_k(const uint8_t *block, float *out);
+void quant_read_q6_k(const uint8_t *block, float *out);
+
+static inline float quant_read_half(const uint8_t *bytes)
+{
+    return f32_from_f16((uint16_t)(bytes[0] | bytes[1] << 8));
+}
+
+#endif
