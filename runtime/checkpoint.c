@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "format/checkpoint.h"
 #include "model/mdlm.h"
 #include "session.h"
@@ -53,11 +54,28 @@ struct vkdlm_checkpoint {
     size_t n_parameters;
 };
 
+/* Copies what fits of n bytes of text, whole characters; a byte that is none becomes '?'. */
+static void copy_text(const char *text, size_t n, char *out, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t length = utf8_decode((const unsigned char *)text + i, n - i, &cp);
+        bool valid = cp != UTF8_INVALID && cp != 0;
+        if (used + (valid ? length : 1) >= size)
+            break;
+        memcpy(out + used, valid ? text + i : "?", valid ? length : 1);
+        used += valid ? length : 1;
+        i += length;
+    }
+    out[used] = 0;
+}
+
 /* Prints a scalar; false for null, arrays and objects. */
 static bool print_scalar(const json_t *value, char *out, size_t size)
 {
     if (json_is_string(value))
-        snprintf(out, size, "%s", json_string_value(value));
+        copy_text(json_string_value(value), json_string_length(value), out, size);
     else if (json_is_integer(value))
         snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
@@ -69,12 +87,30 @@ static bool print_scalar(const json_t *value, char *out, size_t size)
     return true;
 }
 
+/* All pairs of a GGUF file. */
+static void list_metadata(vkdlm_checkpoint *self, const gguf *metadata)
+{
+    for (size_t i = 0; i < metadata->n_values; i++) {
+        const gguf_value *value = &metadata->values[i];
+        parameter_text *p = &self->parameters[self->n_parameters++];
+        p->name = value->key;
+        if (value->type == GGUF_STRING)
+            copy_text((const char *)value->data, (size_t)value->count, p->value, sizeof p->value);
+        else
+            gguf_describe(value, p->value, sizeof p->value);
+    }
+}
+
 static vkdlm_status list_parameters(vkdlm_checkpoint *self, vkdlm_error *err)
 {
+    const gguf *metadata = self->files->metadata;
     json_t *config = checkpoint_config(self->files).object ? self->files->config : NULL;
-    self->parameters = calloc(json_object_size(config) + 1, sizeof *self->parameters);
+    self->parameters =
+        calloc((metadata ? metadata->n_values : json_object_size(config)) + 1, sizeof *self->parameters);
     if (!self->parameters)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory reading '%s'", self->path_text);
+    if (metadata)
+        list_metadata(self, metadata);
     const char *key;
     json_t *value;
     json_object_foreach(config, key, value)
@@ -133,7 +169,9 @@ vkdlm_status vkdlm_checkpoint_open_l2d(const char *path, const char *l2d, vkdlm_
 
     vkdlm_checkpoint_info *info = &self->info;
     json_scope config = checkpoint_config(self->files);
-    if (json_get_string_or(&config, "model_type", "unknown", &info->architecture, NULL))
+    if (self->files->metadata)
+        info->architecture = self->files->architecture;
+    else if (json_get_string_or(&config, "model_type", "unknown", &info->architecture, NULL))
         info->architecture = "unknown";
     info->path = self->path_text;
     info->tokenizer = self->files->tokenizer_path;

@@ -38,7 +38,8 @@ typedef struct vkdlm_flow_info {
 
 typedef struct vkdlm_checkpoint vkdlm_checkpoint;
 
-/* One hyperparameter as the configuration gives it, numbers printed in full. */
+/* One hyperparameter as the configuration gives it, numbers printed in full; of a GGUF file, any pair of its
+ * metadata, of arrays only type and length. */
 typedef struct vkdlm_parameter {
     const char *name;
     const char *value;
@@ -49,7 +50,7 @@ typedef struct vkdlm_checkpoint_info {
     const char *architecture; /* "mdlm", or what the file says for one that cannot be run */
     bool runnable;
     const char *why_not;   /* one sentence when not runnable, else NULL */
-    const char *tokenizer; /* path of the tokenizer file, NULL when there is none */
+    const char *tokenizer; /* path of the tokenizer file (a GGUF file's own), NULL when there is none */
     uint64_t n_parameters; /* elements of all tensors */
     uint64_t file_bytes;   /* of all tensors */
     uint64_t device_bytes; /* needed for weights and a batch of one; 0 when not runnable */
@@ -57,8 +58,8 @@ typedef struct vkdlm_checkpoint_info {
     vkdlm_flow_info flow;  /* of a diffusion path, when runnable */
 } vkdlm_checkpoint_info;
 
-/* Opens a Hugging Face directory, or a .safetensors file beside its config.json. Any well-formed checkpoint
- * can be opened, also of an architecture that cannot be run. *out is NULL on failure. */
+/* Opens a Hugging Face directory, a .safetensors file beside its config.json, or a GGUF file. Any well-formed
+ * checkpoint can be opened, also of an architecture that cannot be run. *out is NULL on failure. */
 VKDLM_API vkdlm_status vkdlm_checkpoint_open(const char *path, vkdlm_checkpoint **out, vkdlm_error *err);
 /* The same with a diffusion path: as vkdlm_model_options.l2d. */
 VKDLM_API vkdlm_status vkdlm_checkpoint_open_l2d(const char *path, const char *l2d, vkdlm_checkpoint **out,
@@ -66,7 +67,7 @@ VKDLM_API vkdlm_status vkdlm_checkpoint_open_l2d(const char *path, const char *l
 VKDLM_API void vkdlm_checkpoint_close(vkdlm_checkpoint *checkpoint);
 /* Pointers live as long as the checkpoint. */
 VKDLM_API void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *checkpoint, vkdlm_checkpoint_info *info);
-/* Scalar entries of the configuration in file order; false past the end. */
+/* Scalar entries of the configuration, or all of a GGUF file's, in file order; false past the end. */
 VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index,
                                           vkdlm_parameter *out);
 VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *checkpoint);

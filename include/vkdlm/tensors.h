@@ -75,12 +75,12 @@ typedef struct vkdlm_tensor {
 
 typedef struct vkdlm_tensors vkdlm_tensors;
 
-/* Opens one safetensors file, a directory with model.safetensors or model.safetensors.index.json, or
+/* Opens one safetensors or GGUF file, a directory with model.safetensors or model.safetensors.index.json, or
  * such an index itself with its shards, through mmap. Every rule of the format is checked before
  * anything is returned; an index and its shards must name the same tensors.
  * Errors: NOT_FOUND, IO, MALFORMED (file, tensor, expected, found), UNSUPPORTED (more than
- * VKDLM_MAX_DIMS dimensions), OUT_OF_HOST_MEMORY. *out is NULL on failure. NULL may be closed.
- * The files must not shrink while they are open. */
+ * VKDLM_MAX_DIMS dimensions, a GGUF tensor of another type), OUT_OF_HOST_MEMORY. *out is NULL on failure.
+ * NULL may be closed. The files must not shrink while they are open. */
 VKDLM_API vkdlm_status vkdlm_tensors_open(const char *path, vkdlm_tensors **out, vkdlm_error *err);
 VKDLM_API void vkdlm_tensors_close(vkdlm_tensors *tensors);
 
@@ -89,7 +89,7 @@ VKDLM_API size_t vkdlm_tensors_count(const vkdlm_tensors *tensors);
 VKDLM_API const vkdlm_tensor *vkdlm_tensors_at(const vkdlm_tensors *tensors, size_t index);
 /* NULL when the file has no tensor of that name. */
 VKDLM_API const vkdlm_tensor *vkdlm_tensors_find(const vkdlm_tensors *tensors, const char *name);
-/* Value of a __metadata__ key (of the first shard that has it), NULL when absent. */
+/* Value of a __metadata__ key of safetensors (of the first shard that has it), NULL when absent. */
 VKDLM_API const char *vkdlm_tensors_metadata(const vkdlm_tensors *tensors, const char *key);
 
 /* A safetensors file under construction. Tensors are declared first, then written in any order and

@@ -88,22 +88,52 @@ vkdlm_status checkpoint_open_files(const char *weights, const char *config_path,
     return VKDLM_OK;
 }
 
+/* Opens a GGUF file, which holds everything. */
+static vkdlm_status open_gguf(const char *path, checkpoint **out, vkdlm_error *err)
+{
+    gguf_string name;
+    checkpoint *self = calloc(1, sizeof *self);
+    if (!self)
+        return no_memory(path, err);
+    vkdlm_status status = vkdlm_tensors_open(path, &self->tensors, err);
+    if (!status) {
+        self->metadata = gguf_of_tensors(self->tensors);
+        status = gguf_get_string(self->metadata, "general.architecture", &name, err);
+    }
+    if (!status) {
+        self->architecture = strndup(name.bytes, name.size);
+        self->config_path = strdup(path);
+        self->directory = file_dirname(path);
+        self->taken = calloc(vkdlm_tensors_count(self->tensors) + 1, sizeof *self->taken);
+        bool has_tokenizer = gguf_find(self->metadata, "tokenizer.ggml.model") != NULL;
+        self->tokenizer_path = has_tokenizer ? strdup(path) : NULL;
+        if (!self->architecture || !self->config_path || !self->directory || !self->taken ||
+            (has_tokenizer && !self->tokenizer_path))
+            status = no_memory(path, err);
+    }
+    if (status) {
+        checkpoint_close(self);
+        return status;
+    }
+    *out = self;
+    return VKDLM_OK;
+}
+
 vkdlm_status checkpoint_open(const char *path, checkpoint **out, vkdlm_error *err)
 {
     *out = NULL;
     file_kind kind = file_probe(path);
     if (kind == FILE_MISSING)
         return error_set(err, VKDLM_NOT_FOUND,
-                         "'%s': expected a model directory or a .safetensors file, found nothing", path);
+                         "'%s': expected a model directory, a .safetensors or a .gguf file, found nothing",
+                         path);
     if (kind == FILE_OTHER)
         return error_set(err, VKDLM_IO,
-                         "'%s': expected a model directory or a .safetensors file, found a device or a pipe",
+                         "'%s': expected a model directory, a .safetensors or a .gguf file, found a device"
+                         " or a pipe",
                          path);
-    if (kind == FILE_REGULAR && file_has_suffix(path, ".gguf"))
-        return error_set(err, VKDLM_UNSUPPORTED,
-                         "'%s': expected a model directory or a .safetensors file, found a GGUF file, which"
-                         " cannot be read yet",
-                         path);
+    if (gguf_probe(path))
+        return open_gguf(path, out, err);
 
     char *directory = kind == FILE_DIRECTORY ? strdup(path) : file_dirname(path);
     char *config = NULL;
@@ -130,6 +160,7 @@ void checkpoint_close(checkpoint *self)
     free(self->taken);
     vkdlm_tensors_close(self->tensors);
     json_decref(self->config);
+    free(self->architecture);
     free(self->tokenizer_path);
     free(self->config_path);
     free(self->directory);
@@ -172,6 +203,12 @@ vkdlm_status checkpoint_take(checkpoint *self, const char *name, uint32_t n_dims
     if (!tensor)
         return error_set(err, VKDLM_MALFORMED, "'%s': tensor '%s': expected shape %s, found no such tensor",
                          self->directory, name, expected);
+    uint32_t block_bytes;
+    if (vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1)
+        return error_set(
+            err, VKDLM_UNSUPPORTED,
+            "'%s': tensor '%s': expected a type that this version runs (F32, F16, BF16), found %s",
+            tensor->file, name, vkdlm_dtype_name(tensor->dtype));
     if (tensor->dtype != VKDLM_DTYPE_F32 && tensor->dtype != VKDLM_DTYPE_F16 &&
         tensor->dtype != VKDLM_DTYPE_BF16)
         return error_set(err, VKDLM_MALFORMED, "'%s': tensor '%s': expected dtype F32, F16 or BF16, found %s",

@@ -7,20 +7,24 @@
 
 #include <vkdlm/tensors.h>
 
+#include "format/gguf.h"
 #include "format/json.h"
 
 typedef struct checkpoint {
     char *directory;      /* of the model */
-    char *config_path;    /* config.json */
-    char *tokenizer_path; /* tokenizer.json or vocab.json in the directory; NULL when neither is there */
+    char *config_path;    /* config.json, or the GGUF file */
+    char *tokenizer_path; /* tokenizer.json or vocab.json in the directory, or the GGUF file when it holds a
+                             tokenizer; else NULL */
     json_t *config;       /* an object; use checkpoint_config */
+    const gguf *metadata; /* instead of config, from a GGUF file; else NULL */
+    char *architecture;   /* what that says in general.architecture */
     vkdlm_tensors *tensors;
     bool *taken; /* for each of vkdlm_tensors_at: a caller asked for it */
 } checkpoint;
 
-/* Opens `path`: a directory in the Hugging Face layout, or a .safetensors file (or shard index) with
- * config.json beside it. Errors: NOT_FOUND (path, config.json or weights missing), IO, MALFORMED,
- * UNSUPPORTED (a GGUF file, weights that are not safetensors). *out is NULL on failure. */
+/* Opens `path`: a directory in the Hugging Face layout, a .safetensors file (or shard index) with
+ * config.json beside it, or a GGUF file. Errors: NOT_FOUND (path, config.json or weights missing), IO,
+ * MALFORMED, UNSUPPORTED (weights that are not safetensors or GGUF). *out is NULL on failure. */
 vkdlm_status checkpoint_open(const char *path, checkpoint **out, vkdlm_error *err);
 
 /* The same from files whose names are known: weights is whatever vkdlm_tensors_open takes, the model's
@@ -30,14 +34,15 @@ vkdlm_status checkpoint_open_files(const char *weights, const char *config_path,
 /* NULL is allowed. */
 void checkpoint_close(checkpoint *self);
 
-/* The configuration's root; lives as long as the checkpoint. */
+/* The configuration's root; lives as long as the checkpoint. Without members for a GGUF file. */
 json_scope checkpoint_config(const checkpoint *self);
 
 /* True when there is a tensor of that name; asking does not take it. */
 bool checkpoint_has(const checkpoint *self, const char *name);
 
 /* Takes a floating-point tensor (F32, F16 or BF16) whose shape must equal the n_dims numbers of
- * `shape`. Errors: MALFORMED, naming file, tensor, what was expected and what was found. */
+ * `shape`. Errors: MALFORMED, UNSUPPORTED (a quantised tensor), naming file, tensor, what was expected and
+ * what was found. */
 vkdlm_status checkpoint_take(checkpoint *self, const char *name, uint32_t n_dims, const uint64_t *shape,
                              const vkdlm_tensor **out, vkdlm_error *err);
 

@@ -1,4 +1,4 @@
-/* vkdlm_tensors: one safetensors file, or the shards that an index names. */
+/* vkdlm_tensors: one safetensors or GGUF file, or the shards that an index names. */
 #include <vkdlm/tensors.h>
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "format/gguf.h"
 #include "format/json.h"
 #include "format/safetensors.h"
 
@@ -17,6 +18,7 @@ typedef struct shard {
     char *path;
     file_map map;
     safetensors contents;
+    gguf of_gguf; /* instead of contents; zeroed otherwise */
 } shard;
 
 struct vkdlm_tensors {
@@ -69,15 +71,23 @@ uint32_t vkdlm_dtype_block(vkdlm_dtype dtype, uint32_t *bytes)
 }
 
 /* Maps and parses one file; takes over `path`, which may be NULL (out of memory). */
-static vkdlm_status shard_open(shard *out, char *path, vkdlm_error *err)
+static vkdlm_status shard_open(shard *out, char *path, bool is_gguf, vkdlm_error *err)
 {
     out->path = path;
     if (!path)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of memory while opening tensors");
     vkdlm_status status = file_map_open(path, &out->map, err);
-    if (!status)
-        status = safetensors_parse(out->map.data, out->map.size, path, &out->contents, err);
-    return status;
+    if (status)
+        return status;
+    return is_gguf ? gguf_parse(out->map.data, out->map.size, path, &out->of_gguf, err)
+                   : safetensors_parse(out->map.data, out->map.size, path, &out->contents, err);
+}
+
+/* The tensors of one file; *n is how many. */
+static const vkdlm_tensor *shard_tensors(const shard *s, size_t *n)
+{
+    *n = s->of_gguf.path ? s->of_gguf.n_tensors : s->contents.n_tensors;
+    return s->of_gguf.path ? s->of_gguf.tensors : s->contents.tensors;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -89,18 +99,20 @@ static int compare_names(const void *a, const void *b)
 /* Gathers the tensors of all shards and sorts them by name. */
 static vkdlm_status collect(vkdlm_tensors *self, vkdlm_error *err)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < self->n_shards; i++)
-        count += self->shards[i].contents.n_tensors;
+    size_t count = 0, n;
+    for (size_t i = 0; i < self->n_shards; i++) {
+        shard_tensors(&self->shards[i], &n);
+        count += n;
+    }
     self->tensors = calloc(count + 1, sizeof *self->tensors);
     self->by_name = calloc(count + 1, sizeof *self->by_name);
     if (!self->tensors || !self->by_name)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "'%s': out of memory for %zu tensors",
                          self->shards[0].path, count);
     for (size_t i = 0; i < self->n_shards; i++) {
-        const safetensors *contents = &self->shards[i].contents;
-        for (size_t k = 0; k < contents->n_tensors; k++)
-            self->tensors[self->count++] = contents->tensors[k];
+        const vkdlm_tensor *tensors = shard_tensors(&self->shards[i], &n);
+        for (size_t k = 0; k < n; k++)
+            self->tensors[self->count++] = tensors[k];
     }
     for (size_t i = 0; i < count; i++)
         self->by_name[i] = &self->tensors[i];
@@ -176,7 +188,7 @@ static vkdlm_status open_shards(vkdlm_tensors *self, const char *path, const jso
         status = error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "'%s': out of memory", path);
     for (size_t i = 0; !status && i < n_names; i++) {
         self->n_shards++;
-        status = shard_open(&self->shards[i], file_join(directory, names[i]), err);
+        status = shard_open(&self->shards[i], file_join(directory, names[i]), false, err);
         if (status == VKDLM_NOT_FOUND)
             status = error_set(err, VKDLM_NOT_FOUND,
                                "'%s': expected the shard '%.200s' beside it, found none", path, names[i]);
@@ -236,7 +248,7 @@ static vkdlm_status open_single(vkdlm_tensors *self, const char *path, vkdlm_err
     if (!self->shards)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "'%s': out of memory", path);
     self->n_shards = 1;
-    vkdlm_status status = shard_open(self->shards, strdup(path), err);
+    vkdlm_status status = shard_open(self->shards, strdup(path), gguf_probe(path), err);
     return status ? status : collect(self, err);
 }
 
@@ -292,6 +304,7 @@ void vkdlm_tensors_close(vkdlm_tensors *tensors)
     for (size_t i = 0; i < tensors->n_shards; i++) {
         shard *s = &tensors->shards[i];
         safetensors_deinit(&s->contents);
+        gguf_deinit(&s->of_gguf);
         file_map_close(&s->map);
         free(s->path);
     }
@@ -328,4 +341,9 @@ const char *vkdlm_tensors_metadata(const vkdlm_tensors *tensors, const char *key
             return text;
     }
     return NULL;
+}
+
+const gguf *gguf_of_tensors(const vkdlm_tensors *tensors)
+{
+    return tensors->n_shards == 1 && tensors->shards[0].of_gguf.path ? &tensors->shards[0].of_gguf : NULL;
 }

@@ -15,6 +15,11 @@ vkdlm_status mdlm_config_read(const checkpoint *ck, mdlm_config *out, vkdlm_erro
 {
     json_scope scope = checkpoint_config(ck);
     const char *type;
+    if (ck->metadata)
+        return error_set(err, VKDLM_UNSUPPORTED,
+                         "'%s': general.architecture: expected an architecture that this version runs from a"
+                         " GGUF file (llama, qwen2), found '%.100s'",
+                         ck->config_path, ck->architecture);
     vkdlm_status status = json_get_string(&scope, "model_type", &type, err);
     if (status)
         return status;

@@ -5,13 +5,38 @@
 
 #include <vkdlm/tensors.h>
 
+#include "format/checkpoint.h"
+
 #define FOLDER TESTS_DIR "/golden/malformed"
 
 /* Our choice where the manifest allows either. */
 static bool accepts_either(const char *file)
 {
     return strcmp(file, "safetensors/entry_extra_field.safetensors") == 0 ||
-           strcmp(file, "index/tensor_not_in_index") == 0;
+           strcmp(file, "index/tensor_not_in_index") == 0 || strcmp(file, "gguf/dim_zero.gguf") == 0 ||
+           strcmp(file, "gguf/value_invalid_utf8.gguf") == 0;
+}
+
+/* A container that is correct and holds no model. */
+static bool is_no_model(const char *file)
+{
+    return strncmp(file, "gguf/architecture_", strlen("gguf/architecture_")) == 0;
+}
+
+/* A GGUF file is a checkpoint by itself, and refused as that in the same way. */
+static void check_checkpoint(const char *path, bool accept, const char *what)
+{
+    vkdlm_error err = {0};
+    checkpoint *ck;
+    vkdlm_status status = checkpoint_open(path, &ck, &err);
+    if (accept && status)
+        fail_msg("%s (%s): expected it opened, found: %s", path, what, err.message);
+    if (!accept) {
+        assert_null(ck);
+        assert_refused(status, VKDLM_MALFORMED, &err, path);
+        assert_non_null(strstr(err.message, "expected"));
+    }
+    checkpoint_close(ck);
 }
 
 /* Reads every byte of every tensor, so that a range outside of the mapping is noticed. */
@@ -32,6 +57,9 @@ static void check_case(const char *file, const char *expect, const char *what)
     char path[512];
     snprintf(path, sizeof path, "%s/%s", FOLDER, file);
     bool accept = strcmp(expect, "accept") == 0 || (strcmp(expect, "either") == 0 && accepts_either(file));
+    if (strncmp(file, "gguf/", 5) == 0)
+        check_checkpoint(path, accept, what);
+    accept = accept || is_no_model(file);
     vkdlm_error err = {0};
     vkdlm_tensors *tensors = (vkdlm_tensors *)&err; /* must be overwritten */
     vkdlm_status status = vkdlm_tensors_open(path, &tensors, &err);
@@ -71,19 +99,19 @@ static void manifest_is_obeyed(void **state)
         n_rows++;
     }
     fclose(manifest);
-    assert_int_equal(n_rows, 80);
+    assert_int_equal(n_rows, 145);
 }
 
-/* The valid file cut at every length: only the whole is a file. */
-static void every_truncation_is_refused(void **state)
+/* A valid file cut at every length: only the whole is a file. */
+static void check_truncations(const char *directory, const char *whole, const char *name)
 {
-    FILE *f = fopen(FOLDER "/safetensors/valid_metadata.safetensors", "rb");
+    FILE *f = fopen(whole, "rb");
     assert_non_null(f);
     unsigned char bytes[1024];
     size_t n = fread(bytes, 1, sizeof bytes, f);
     fclose(f);
     assert_in_range(n, 100, sizeof bytes - 1);
-    const char *path = temp_path(*state, "cut.safetensors");
+    const char *path = temp_path(directory, name);
     for (size_t cut = 0; cut <= n; cut++) {
         temp_write(path, bytes, cut);
         vkdlm_error err = {0};
@@ -95,6 +123,12 @@ static void every_truncation_is_refused(void **state)
             assert_refused(status, VKDLM_MALFORMED, &err, path);
         vkdlm_tensors_close(tensors);
     }
+}
+
+static void every_truncation_is_refused(void **state)
+{
+    check_truncations(*state, FOLDER "/safetensors/valid_metadata.safetensors", "cut.safetensors");
+    check_truncations(*state, FOLDER "/gguf/valid_no_final_padding.gguf", "cut.gguf");
 }
 
 int main(void)
