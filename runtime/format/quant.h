@@ -36,4 +36,16 @@ uint64_t quant_row_bytes(vkdlm_dtype dtype, uint64_t n_elements);
  * pass through. */
 void quant_dequantize_row(vkdlm_dtype dtype, const void *blocks, uint64_t n_elements, float *out);
 
+/* Blocks of the row in [n_elements], n_elements a multiple of the block's. F32, F16 and BF16 take every value
+ * (nearest, ties to even; NaN stays one); for the block types quant_check_row must have passed.
+ * Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 are rounded as the format's reference does it, byte for byte; the scales of
+ * the K types and IQ4_NL are searched for the least squared error. */
+void quant_quantize_row(vkdlm_dtype dtype, const float *in, uint64_t n_elements, void *blocks);
+
+/* Refuses what the type cannot hold: NaN, infinities, and magnitudes whose scale would overflow its half
+ * float. The sentence names the file, the tensor and the element; in [n_elements] begins at element `first`
+ * of the tensor. Errors: UNSUPPORTED. */
+vkdlm_status quant_check_row(vkdlm_dtype dtype, const float *in, uint64_t n_elements, const char *file,
+                             const char *tensor, uint64_t first, vkdlm_error *err);
+
 #endif

@@ -24,9 +24,28 @@ void quant_read_q4_k(const uint8_t *block, float *out);
 void quant_read_q5_k(const uint8_t *block, float *out);
 void quant_read_q6_k(const uint8_t *block, float *out);
 
+/* One block of values x, finite; see quant_check_row. */
+void quant_write_q8_0(const float *x, uint8_t *block);
+void quant_write_q4_0(const float *x, uint8_t *block);
+void quant_write_q4_1(const float *x, uint8_t *block);
+void quant_write_q5_0(const float *x, uint8_t *block);
+void quant_write_q5_1(const float *x, uint8_t *block);
+void quant_write_iq4_nl(const float *x, uint8_t *block);
+void quant_write_q2_k(const float *x, uint8_t *block);
+void quant_write_q3_k(const float *x, uint8_t *block);
+void quant_write_q4_k(const float *x, uint8_t *block);
+void quant_write_q5_k(const float *x, uint8_t *block);
+void quant_write_q6_k(const float *x, uint8_t *block);
+
 static inline float quant_read_half(const uint8_t *bytes)
 {
     return f32_from_f16((uint16_t)(bytes[0] | bytes[1] << 8));
+}
+
+static inline void quant_write_half(uint8_t *bytes, uint16_t half)
+{
+    bytes[0] = (uint8_t)half;
+    bytes[1] = (uint8_t)(half >> 8);
 }
 
 #endif
