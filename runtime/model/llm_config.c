@@ -6,12 +6,6 @@
 #include "base/error.h"
 #include "base/file.h"
 
-/* Bounds that keep every product of sizes far from overflow. */
-#define MAX_VOCAB   (1 << 21)
-#define MAX_CONTEXT (1 << 20)
-#define MAX_WIDTH   (1 << 17)
-#define MAX_BLOCKS  (1 << 12)
-
 static const struct architecture {
     const char *name;
     bool qkv_bias;
@@ -27,6 +21,8 @@ static const struct architecture *find_architecture(const char *name)
 
 bool llm_config_is(const checkpoint *ck)
 {
+    if (ck->metadata)
+        return find_architecture(ck->architecture) != NULL;
     json_scope scope = checkpoint_config(ck);
     const char *type;
     vkdlm_error ignored;
@@ -59,7 +55,8 @@ static vkdlm_status read_scaling(const json_scope *root, llm_config *out, vkdlm_
     if (!status)
         status = json_get_number(&scope, "high_freq_factor", 1e-6, 1e6, &s->high_freq_factor, err);
     if (!status)
-        status = json_get_integer(&scope, "original_max_position_embeddings", 1, MAX_CONTEXT, &original, err);
+        status =
+            json_get_integer(&scope, "original_max_position_embeddings", 1, LLM_MAX_CONTEXT, &original, err);
     if (status)
         return status;
     if (s->high_freq_factor <= s->low_freq_factor)
@@ -164,8 +161,8 @@ static vkdlm_status check_heads(const checkpoint *ck, const llm_config *c, vkdlm
 vkdlm_status llm_config_read(const checkpoint *ck, llm_config *out, vkdlm_error *err)
 {
     json_scope scope = checkpoint_config(ck);
-    const char *type;
-    vkdlm_status status = json_get_string(&scope, "model_type", &type, err);
+    const char *type = ck->architecture;
+    vkdlm_status status = ck->metadata ? VKDLM_OK : json_get_string(&scope, "model_type", &type, err);
     if (status)
         return status;
     const struct architecture *architecture = find_architecture(type);
@@ -177,16 +174,18 @@ vkdlm_status llm_config_read(const checkpoint *ck, llm_config *out, vkdlm_error 
             ck->config_path, type);
     *out =
         (llm_config){.architecture = architecture->name, .qkv_bias = architecture->qkv_bias, .begin_id = -1};
+    if (ck->metadata)
+        return llm_config_read_gguf(ck, out, err);
     const struct {
         const char *key;
         uint32_t *value;
         int64_t most;
     } integers[] = {
-        {"vocab_size", &out->vocab_size, MAX_VOCAB},
-        {"max_position_embeddings", &out->context, MAX_CONTEXT},
-        {"hidden_size", &out->hidden_dim, MAX_WIDTH},
-        {"intermediate_size", &out->mlp_dim, MAX_WIDTH},
-        {"num_hidden_layers", &out->n_blocks, MAX_BLOCKS},
+        {"vocab_size", &out->vocab_size, LLM_MAX_VOCAB},
+        {"max_position_embeddings", &out->context, LLM_MAX_CONTEXT},
+        {"hidden_size", &out->hidden_dim, LLM_MAX_WIDTH},
+        {"intermediate_size", &out->mlp_dim, LLM_MAX_WIDTH},
+        {"num_hidden_layers", &out->n_blocks, LLM_MAX_BLOCKS},
         {"num_attention_heads", &out->n_heads, 4096},
     };
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
@@ -199,7 +198,7 @@ vkdlm_status llm_config_read(const checkpoint *ck, llm_config *out, vkdlm_error 
     int64_t n_kv_heads, head_dim;
     status = json_get_integer_or(&scope, "num_key_value_heads", 1, 4096, out->n_heads, &n_kv_heads, err);
     if (!status)
-        status = json_get_integer_or(&scope, "head_dim", 1, MAX_WIDTH, out->hidden_dim / out->n_heads,
+        status = json_get_integer_or(&scope, "head_dim", 1, LLM_MAX_WIDTH, out->hidden_dim / out->n_heads,
                                      &head_dim, err);
     if (status)
         return status;

@@ -21,6 +21,7 @@ typedef struct llm_tensors {
     const vkdlm_tensor *embedding; /* [V, D] */
     const vkdlm_tensor *norm;      /* [D] */
     const vkdlm_tensor *head;      /* [V, D]; the embedding when tied */
+    const vkdlm_tensor *divisors;  /* [head_dim / 2] of rotary_scaling; NULL: none */
     llm_block_tensors *blocks;     /* [n_blocks] */
 } llm_tensors;
 

@@ -1,5 +1,6 @@
 #include "model/llm_weights.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -27,6 +28,8 @@ static void stack(matrix *m, const vkdlm_tensor *first, const vkdlm_tensor *seco
         if (tensors[i])
             m->parts[n++].tensor = tensors[i];
     set_parts(m, n, first->name);
+    for (uint32_t i = 1; i < n; i++)
+        m->source.widen = m->source.widen || tensors[i]->dtype != first->dtype;
 }
 
 static void pair(matrix *m, const vkdlm_tensor *gate, const vkdlm_tensor *up)
@@ -97,6 +100,8 @@ static void visit_base(visit *v, const llm_config *config, const llm_tensors *te
         const llm_block_tensors *from = &tensors->blocks[i];
         llm_block *to = &model->blocks[i];
         stack(&m, from->q, from->k, from->v);
+        if (config->interleaved)
+            m.parts[0].interleaved = m.parts[1].interleaved = config->head_dim;
         visit_matrix(v, &m, &to->qkv);
         visit_tensor(v, from->o, &to->o);
         pair(&m, from->gate, from->up);
@@ -303,6 +308,24 @@ static void share_base(llm *model)
     }
 }
 
+/* The table of rotations, with the divisors that a file may give. */
+static vkdlm_status create_rotary(llm *model, const vkdlm_tensor *divisors, vkdlm_error *err)
+{
+    const llm_config *config = &model->config;
+    rotary_scaling scaling = config->has_scaling ? config->scaling : (rotary_scaling){.factor = 1};
+    float values[ATTENTION_MAX_HEAD_DIM / 2];
+    for (uint64_t i = 0; divisors && i < divisors->n_elements; i++) {
+        values[i] = convert_element(divisors, i);
+        if (!(values[i] > 0) || !isfinite(values[i]))
+            return error_set(err, VKDLM_MALFORMED,
+                             "'%s': tensor '%s': expected positive finite values, found %g", divisors->file,
+                             divisors->name, (double)values[i]);
+    }
+    scaling.divisors = divisors ? values : NULL;
+    return rotary_table_create(model->device, config->context, config->head_dim, config->rope_base,
+                               config->has_scaling || divisors ? &scaling : NULL, &model->rotary, err);
+}
+
 vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2d_tensors *path,
                                 loader_progress_fn progress, void *user, vkdlm_error *err)
 {
@@ -322,8 +345,7 @@ vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2
         collect_path(model, &vectors, path);
     status = vectors_check(&vectors, err);
     if (!status)
-        status = rotary_table_create(model->device, config->context, config->head_dim, config->rope_base,
-                                     config->has_scaling ? &config->scaling : NULL, &model->rotary, err);
+        status = create_rotary(model, tensors->divisors, err);
     if (!status)
         status = loader_begin(&l, err);
     if (!status)

@@ -9,8 +9,12 @@
 
 #define UPLOAD_HALF_BYTES (1u << 18)
 
-static double scaled_frequency(const rotary_scaling *scaling, double frequency)
+static double scaled_frequency(const rotary_scaling *scaling, uint32_t i, double frequency)
 {
+    if (scaling->divisors)
+        frequency /= (double)scaling->divisors[i];
+    if (scaling->original_length == 0)
+        return frequency / scaling->factor;
     double turns = scaling->original_length * frequency / (2 * M_PI); /* o / l */
     double mix = (turns - scaling->low_freq_factor) / (scaling->high_freq_factor - scaling->low_freq_factor);
     mix = fmin(fmax(mix, 0), 1);
@@ -21,7 +25,7 @@ static void fill_frequencies(double *out, uint32_t head_dim, double base, const 
 {
     for (uint32_t i = 0; i < head_dim / 2; i++) {
         double frequency = pow(base, -2.0 * i / head_dim);
-        out[i] = scaling ? scaled_frequency(scaling, frequency) : frequency;
+        out[i] = scaling ? scaled_frequency(scaling, i, frequency) : frequency;
     }
 }
 

@@ -12,13 +12,15 @@ typedef struct rotary_table {
     uint32_t max_length, head_dim;
 } rotary_table;
 
-/* Llama 3's change of the inverse frequencies w, by their wavelength l = 2 pi / w and the length o that the
+/* What becomes of the inverse frequencies w_i: w_i / divisors[i] / factor, or with original_length not 0
+ * Llama 3's change of w = w_i / divisors[i], by their wavelength l = 2 pi / w and the length o that the
  * model was first trained on: l < o / high_freq_factor keeps w, l > o / low_freq_factor gives w / factor, and
  * between them (1 - m) w / factor + m w with m = (o / l - low_freq_factor) / (high_freq_factor -
  * low_freq_factor). All are positive and finite, low_freq_factor < high_freq_factor. */
 typedef struct rotary_scaling {
     double factor, low_freq_factor, high_freq_factor;
     uint32_t original_length;
+    const float *divisors; /* [head_dim / 2]; NULL: all are 1 */
 } rotary_scaling;
 
 /* Computes and uploads the table. scaling NULL: none. *out must be zeroed. Errors: OUT_OF_*, DEVICE_LOST. */

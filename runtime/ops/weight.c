@@ -134,14 +134,22 @@ weight weight_first_columns(const weight *w, uint32_t n_columns)
 
 /* ---- packing -------------------------------------------------------------------------------------- */
 
-/* Where four columns of a panel come from: the first n_columns of them, `next` bytes apart, have values
+/* Where four columns of a panel come from: the first n_columns of them, at data + next[], have values
  * k = first_k .. last_k-1, `step` bytes apart; everything else is zero. */
 typedef struct quad {
     const unsigned char *data;
-    size_t next, step;
+    ptrdiff_t next[QUAD];
+    size_t step;
     uint32_t n_columns, first_k, last_k;
     vkdlm_dtype dtype;
 } quad;
+
+/* The row or column of a part's tensor that is its output n. */
+static size_t output_place(const weight_part *part, uint32_t n)
+{
+    uint32_t size = part->interleaved, i = size ? n % size : 0;
+    return size ? n - i + (i < size / 2 ? 2 * i : 2 * (i - size / 2) + 1) : n;
+}
 
 /* Columns at .. at+3 of a part. */
 static quad find_in_part(const weight_source *source, uint32_t index, uint32_t at)
@@ -156,9 +164,11 @@ static quad find_in_part(const weight_source *source, uint32_t index, uint32_t a
               .first_k = source->diagonal ? index * weight_part_depth(depth) : 0,
               .dtype = tensor->dtype};
     q.last_k = q.first_k + depth;
-    q.next = part->transposed ? size : row_bytes;
+    size_t next = part->transposed ? size : row_bytes, first = output_place(part, part->first + at) * next;
+    for (uint32_t j = 0; j < q.n_columns; j++)
+        q.next[j] = (ptrdiff_t)(output_place(part, part->first + at + j) * next) - (ptrdiff_t)first;
     q.step = part->transposed ? row_bytes : size;
-    q.data = (const unsigned char *)tensor->data + ((size_t)part->first + at) * q.next;
+    q.data = (const unsigned char *)tensor->data + first;
     return q;
 }
 
@@ -178,11 +188,11 @@ static quad find_quad(const weight_source *source, uint32_t i)
 static inline void copy_quad(unsigned char *dst, const quad *q, const unsigned char *from, size_t step,
                              uint32_t n, size_t size)
 {
-    size_t next = q->next;
+    const ptrdiff_t next[QUAD] = {q->next[0], q->next[1], q->next[2], q->next[3]};
     for (uint32_t i = 0; i < n; i++, from += step, dst += WEIGHT_PANEL_COLUMNS * size) {
         unsigned char words[QUAD * sizeof(float)];
         for (uint32_t j = 0; j < QUAD; j++)
-            memcpy(words + j * size, from + j * next, size);
+            memcpy(words + j * size, from + next[j], size);
         memcpy(dst, words, QUAD * size);
     }
 }
@@ -192,7 +202,7 @@ static void copy_some(unsigned char *dst, const quad *q, const unsigned char *fr
 {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t j = 0; j < q->n_columns; j++)
-            memcpy(dst + (i * WEIGHT_PANEL_COLUMNS + j) * size, from + i * q->step + j * q->next, size);
+            memcpy(dst + (i * WEIGHT_PANEL_COLUMNS + j) * size, from + i * q->step + q->next[j], size);
 }
 
 static float widened(const unsigned char *from, vkdlm_dtype dtype)
@@ -212,7 +222,7 @@ static void copy_widened(unsigned char *dst, const quad *q, const unsigned char 
 {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t j = 0; j < q->n_columns; j++) {
-            float value = scale * widened(from + i * q->step + j * q->next, q->dtype);
+            float value = scale * widened(from + i * q->step + q->next[j], q->dtype);
             memcpy(dst + (i * WEIGHT_PANEL_COLUMNS + j) * sizeof value, &value, sizeof value);
         }
 }

@@ -47,6 +47,9 @@ void weight_destroy(weight *w);
 typedef struct weight_part {
     const vkdlm_tensor *tensor; /* a matrix of F32, F16 or BF16 */
     bool transposed;            /* the tensor is [K, N] */
+    /* Heads of this many outputs, an even divisor of N, lie in pairs: output i of a head is row 2i, output
+     * i + interleaved / 2 row 2i + 1. 0: in order. Not with transposed. */
+    uint32_t interleaved;
     uint32_t first, n_columns;  /* n_columns 0: all */
 } weight_part;
 

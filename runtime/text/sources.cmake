@@ -12,6 +12,7 @@ set(TEXT_SOURCES
   regex_translate.c
   tokenizer.c
   tokenizer_file.c
+  tokenizer_gguf.c
   tokenizer_json.c
   tokenizer_json_stages.c
   vocab.c

@@ -64,6 +64,17 @@ vkdlm_status tokenizer_add_token(vkdlm_tokenizer *t, const char *string, size_t 
     return added_tokens_add(&t->added, string, n, (int32_t)declared_id, flags, &t->normalizer, err);
 }
 
+vkdlm_status tokenizer_add_merge(vkdlm_tokenizer *t, uint32_t rank, const char *s, size_t n, vkdlm_error *err)
+{
+    const char *space = memchr(s, ' ', n);
+    if (!space || memchr(space + 1, ' ', n - (size_t)(space + 1 - s)))
+        return error_set(err, VKDLM_MALFORMED,
+                         "merge %u: expected two tokens with a space between them, found '%.*s'", rank,
+                         (int)(n < 64 ? n : 64), s);
+    size_t left_size = (size_t)(space - s);
+    return bpe_add_merge(&t->model, &t->vocab, rank, s, left_size, space + 1, n - left_size - 1, err);
+}
+
 vkdlm_status tokenizer_finish(vkdlm_tokenizer *t, vkdlm_error *err)
 {
     added_tokens_sort(&t->added);

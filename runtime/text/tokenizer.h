@@ -39,6 +39,10 @@ vkdlm_tokenizer *tokenizer_create(void);
 vkdlm_status tokenizer_add_token(vkdlm_tokenizer *t, const char *string, size_t n, int64_t declared_id,
                                  uint32_t flags, vkdlm_error *err);
 
+/* Declares merge number `rank`, n bytes written "left right". Errors: MALFORMED. */
+vkdlm_status tokenizer_add_merge(vkdlm_tokenizer *t, uint32_t rank, const char *s, size_t n,
+                                 vkdlm_error *err);
+
 /* To be called once when all parts are there: checks what holds for all tokenizers. Errors: UNSUPPORTED
  * (not byte-level). */
 vkdlm_status tokenizer_finish(vkdlm_tokenizer *t, vkdlm_error *err);

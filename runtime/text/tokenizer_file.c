@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_gguf.h"
 
 static vkdlm_status out_of_memory(vkdlm_error *err)
 {
@@ -81,5 +81,7 @@ vkdlm_status vkdlm_tokenizer_open(const char *path, vkdlm_tokenizer **out, vkdlm
                          path ? "out" : "path");
     if (file_probe(path) == FILE_DIRECTORY)
         return open_directory(path, out, err);
+    if (gguf_probe(path))
+        return tokenizer_open_gguf(path, out, err);
     return file_has_suffix(path, "vocab.json") ? open_gpt2(path, out, err) : open_json(path, out, err);
 }

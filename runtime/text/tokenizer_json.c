@@ -60,19 +60,6 @@ static vkdlm_status read_vocab(const json_t *json, vkdlm_tokenizer *t, vkdlm_err
     return VKDLM_OK;
 }
 
-/* Takes a merge written "left right". */
-static vkdlm_status add_merge_text(vkdlm_tokenizer *t, uint32_t rank, const char *s, size_t n,
-                                   vkdlm_error *err)
-{
-    const char *space = memchr(s, ' ', n);
-    if (!space || memchr(space + 1, ' ', n - (size_t)(space + 1 - s)))
-        return error_set(err, VKDLM_MALFORMED,
-                         "merge %u: expected two tokens with a space between them, found '%.*s'", rank,
-                         (int)(n < 64 ? n : 64), s);
-    size_t left_size = (size_t)(space - s);
-    return bpe_add_merge(&t->model, &t->vocab, rank, s, left_size, space + 1, n - left_size - 1, err);
-}
-
 static bool is_version(const char *s, size_t n)
 {
     return n >= 8 && memcmp(s, "#version", 8) == 0;
@@ -93,7 +80,7 @@ static vkdlm_status read_merges(const json_t *json, vkdlm_tokenizer *t, vkdlm_er
             const char *text = json_string_value(merge);
             if (is_version(text, json_string_length(merge)))
                 continue;
-            status = add_merge_text(t, rank, text, json_string_length(merge), err);
+            status = tokenizer_add_merge(t, rank, text, json_string_length(merge), err);
         } else if (json_array_size(merge) == 2 && json_is_string(left) && json_is_string(right)) {
             status =
                 bpe_add_merge(&t->model, &t->vocab, rank, json_string_value(left), json_string_length(left),
@@ -266,7 +253,7 @@ static vkdlm_status read_merge_lines(const char *text, size_t n, vkdlm_tokenizer
         if (end && size && line[size - 1] == '\r')
             size--;
         if (!is_version(line, size))
-            status = add_merge_text(t, rank++, line, size, err);
+            status = tokenizer_add_merge(t, rank++, line, size, err);
         if (status)
             return error_prefix(err, status, "merges.txt");
     }

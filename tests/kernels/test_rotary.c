@@ -84,7 +84,7 @@ static void test_llama3_scaling(void **state)
 {
     enum { LENGTH = 9001, DIM = 64 };
     gpu_test *t = *state;
-    rotary_scaling scaling = {32, 1, 4, 8192};
+    rotary_scaling scaling = {32, 1, 4, 8192, NULL};
     rotary_table table = {0};
     vkdlm_error err;
     gpu_test_ok(rotary_table_create(t->device, LENGTH, DIM, 500000, &scaling, &table, &err), &err);

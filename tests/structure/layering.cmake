@@ -12,7 +12,7 @@ set(may_include
   "public  | public"
   "base    | base public"
   "format  | format base public"
-  "text    | text base public"
+  "text    | text base public format/gguf.h"
   "gpu     | gpu base public vulkan shaders"
   "ops     | ops gpu base public shaders"
   "model   | model ops gpu format base public shaders"
