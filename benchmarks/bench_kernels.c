@@ -14,7 +14,7 @@
 #include "ops/rotary.h"
 #include "probe.h"
 
-enum { MAX_ITEMS = 48, REPEATS = 4 };
+enum { MAX_ITEMS = 64, REPEATS = 4 };
 
 static gpu_device *device;
 static gpu_commands *commands;
@@ -192,6 +192,14 @@ int main(int argc, char **argv)
         for (size_t s = 0; s < sizeof decoded / sizeof *decoded; s++)
             add_product(items, &n, &products[n_products++], VKDLM_DTYPE_F16, decoded[s][0], decoded[s][1],
                         rows);
+    /* Quantised weights beside the same in f32 and f16. */
+    static const vkdlm_dtype compared[] = {VKDLM_DTYPE_F32,  VKDLM_DTYPE_F16,  VKDLM_DTYPE_Q8_0,
+                                           VKDLM_DTYPE_Q4_0, VKDLM_DTYPE_Q4_K, VKDLM_DTYPE_Q6_K};
+    for (size_t t = 0; t < sizeof compared / sizeof *compared; t++) {
+        add_product(items, &n, &products[n_products++], compared[t], 2048, 2048, 1);
+        if (t > 1)
+            add_product(items, &n, &products[n_products++], compared[t], 2048, 2048, n_rows);
+    }
     add_attention(items, &n, &layer, 1024, 12, 64);
     bench_run(items, n, n_rounds);
     report(items, n, n_rounds);

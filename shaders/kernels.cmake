@@ -5,6 +5,7 @@ foreach(type F32 F16 BF16)
   kernel(EMBED_${type} embed.comp TABLE_${type})
   kernel(EMBED_PANELS_${type} embed.comp TABLE_${type} PANELS)
 endforeach()
+kernel(EMBED_PANELS_BLOCKS embed.comp TABLE_BLOCKS)
 kernel(NORM norm.comp)
 kernel(NORM_TEXELS norm.comp TEXELS)
 kernel(RMS rms.comp)
@@ -32,8 +33,9 @@ foreach(type F32 F16)
   kernel(CACHED_ROWS_SHARED_${type} cached_rows_shared.comp CACHE_${type})
 endforeach()
 
-# Linear layers: a variant (lib/matmul_core.glsl) x a weight type x low-rank adaptation or not.
-foreach(type F32 F16 BF16)
+# Linear layers: a variant (lib/matmul_core.glsl) x a weight type x low-rank adaptation or not. BLOCKS are all quantised
+# types: a specialisation constant has the layout.
+foreach(type F32 F16 BF16 BLOCKS)
   foreach(lora "" LORA)
     set(suffix ${type})
     if(lora)
@@ -52,7 +54,7 @@ kernel(PROBE_FMA probe_fma.comp)
 kernel(PROBE_READ probe_read.comp)
 
 # The output layer: the same cores around a sampling epilogue.
-foreach(type F32 F16 BF16)
+foreach(type F32 F16 BF16 BLOCKS)
   kernel(OUTPUT_SUBGROUP_${type} output_sample.comp VARIANT_SUBGROUP WEIGHT_${type})
   kernel(OUTPUT_TEXELS_${type} output_sample.comp VARIANT_SUBGROUP TEXELS WEIGHT_${type})
   kernel(OUTPUT_PLAIN_1_${type} output_sample.comp PLAIN_ROWS=1 WEIGHT_${type})

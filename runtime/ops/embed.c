@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "ops/groups.h"
+#include "ops/weight_blocks.h"
 #include "shaders/params.h"
 
 embed_table embed_table_of(const weight *w)
@@ -24,6 +25,10 @@ static bool choose_kernel(const embed_table *table, enum gpu_kernel *kernel, vkd
             *kernel = choices[i].kernels[table->tied != NULL];
             return true;
         }
+    if (table->tied && weight_blocks_supported(table->dtype)) {
+        *kernel = GPU_KERNEL_EMBED_PANELS_BLOCKS;
+        return true;
+    }
     error_set(err, VKDLM_UNSUPPORTED, "an embedding table of type %s cannot be used on the device",
               vkdlm_dtype_name(table->dtype));
     return false;
@@ -69,7 +74,8 @@ void ops_embed(gpu_device *device, gpu_commands *commands, const embed_table *ta
     enum gpu_kernel kernel;
     const gpu_pipeline *pipeline;
     const gpu_caps *caps = gpu_device_caps(device);
-    if (!choose_kernel(table, &kernel, &err) || gpu_pipeline_get(device, kernel, NULL, &pipeline, &err)) {
+    gpu_spec spec = {.n = 11, .value = {[10] = weight_blocks_code(table->dtype)}};
+    if (!choose_kernel(table, &kernel, &err) || gpu_pipeline_get(device, kernel, &spec, &pipeline, &err)) {
         gpu_commands_fail(commands, &err);
         return;
     }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "ops/weight_blocks.h"
 #include "shaders/params.h"
 
 /* ROWS x STEP / 4 loads of X an iteration are spread over the lanes; with few rows a longer step keeps them
@@ -79,12 +80,12 @@ const matmul_shape *matmul_select(const gpu_caps *caps, uint32_t n_rows)
 
 uint32_t matmul_type_index(vkdlm_dtype dtype)
 {
-    return dtype == VKDLM_DTYPE_F32 ? 0 : dtype == VKDLM_DTYPE_F16 ? 1 : 2;
+    return dtype == VKDLM_DTYPE_F32 ? 0 : dtype == VKDLM_DTYPE_F16 ? 1 : dtype == VKDLM_DTYPE_BF16 ? 2 : 3;
 }
 
-gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape)
+gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape, vkdlm_dtype dtype)
 {
-    gpu_spec spec = {.n = 10};
+    gpu_spec spec = {.n = 11};
     bool subgroup = shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_TEXELS;
     spec.value[0] = caps->subgroup_size;
     spec.value[1] = shape->rows;
@@ -92,6 +93,7 @@ gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape)
     /* unpackHalf2x16 is exact on the CPU drivers (tested); GPUs may flush subnormals and have integer units
      * to spare. */
     spec.value[9] = caps->type == GPU_TYPE_CPU;
+    spec.value[10] = weight_blocks_code(dtype);
     if (subgroup && caps->subgroup_size_control)
         spec.subgroup_size = caps->subgroup_size;
     return spec;
@@ -105,15 +107,15 @@ void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_
     *y = (n_rows + shape->rows - 1) / shape->rows;
 }
 
-static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][3] = {
-#define KERNELS(family)                                                                   \
-    {                                                                                     \
-        {GPU_KERNEL_MATMUL_##family##_F32, GPU_KERNEL_MATMUL_##family##_F16,              \
-         GPU_KERNEL_MATMUL_##family##_BF16},                                              \
-        {                                                                                 \
-            GPU_KERNEL_MATMUL_##family##_F32_LORA, GPU_KERNEL_MATMUL_##family##_F16_LORA, \
-                GPU_KERNEL_MATMUL_##family##_BF16_LORA                                    \
-        }                                                                                 \
+static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][MATMUL_N_TYPES] = {
+#define KERNELS(family)                                                                          \
+    {                                                                                            \
+        {GPU_KERNEL_MATMUL_##family##_F32, GPU_KERNEL_MATMUL_##family##_F16,                     \
+         GPU_KERNEL_MATMUL_##family##_BF16, GPU_KERNEL_MATMUL_##family##_BLOCKS},                \
+        {                                                                                        \
+            GPU_KERNEL_MATMUL_##family##_F32_LORA, GPU_KERNEL_MATMUL_##family##_F16_LORA,        \
+                GPU_KERNEL_MATMUL_##family##_BF16_LORA, GPU_KERNEL_MATMUL_##family##_BLOCKS_LORA \
+        }                                                                                        \
     }
     [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_TEXELS] = KERNELS(TEXELS),
     [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
@@ -145,7 +147,8 @@ static vkdlm_status make_plan(gpu_device *device, const matmul_args *a, const ma
             (uint32_t)u64_min(caps->max_storage_range_bytes / (widest * sizeof(float)), UINT32_MAX) / 64 * 64,
     };
     if (a->lora_b)
-        plan->slice_panels = u32_min(plan->slice_panels, weight_panels_per_slice(a->lora_b, caps));
+        plan->slice_panels =
+            weight_align_panels(a->w, u32_min(plan->slice_panels, weight_panels_per_slice(a->lora_b, caps)));
     uint64_t most_rows = (uint64_t)caps->max_workgroups[1] * shape->rows / 64 * 64;
     plan->slice_rows = (uint32_t)u64_min(plan->slice_rows, most_rows);
     if (plan->slice_panels == 0 || plan->slice_rows == 0)
@@ -153,7 +156,7 @@ static vkdlm_status make_plan(gpu_device *device, const matmul_args *a, const ma
             err, VKDLM_UNSUPPORTED,
             "a linear layer of %u x %u needs wider storage buffers than the %llu bytes of device '%s'",
             a->w->n_columns, a->w->depth, (unsigned long long)caps->max_storage_range_bytes, caps->name);
-    gpu_spec spec = matmul_core_spec(caps, shape);
+    gpu_spec spec = matmul_core_spec(caps, shape, a->w->dtype);
     spec.value[3] = a->bias.buffer != NULL;
     spec.value[4] = a->activation;
     spec.value[5] = a->row_seq.buffer != NULL;

@@ -81,12 +81,13 @@ const matmul_shape *matmul_select(const gpu_caps *caps, uint32_t n_rows);
 void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_args *args,
                       const matmul_shape *shape);
 
-/* Specialisation constants 0 .. 9 that lib/matmul_core.glsl reads (3 .. 8 are left 0 for the kernel around
- * it), and the workgroups that cover n_rows x n_columns. */
-gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape);
+/* Specialisation constants 0 .. 10 that lib/matmul_core.glsl reads for weights of a type (3 .. 8 are left 0
+ * for the kernel around it), and the workgroups that cover n_rows x n_columns. */
+gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape, vkdlm_dtype dtype);
 void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_t n_rows, uint32_t n_columns,
                         uint32_t *x, uint32_t *y);
-/* 0, 1, 2 for F32, F16, BF16. */
+/* Kernels of each family: 0, 1, 2 for F32, F16, BF16, 3 for quantised weights. */
+enum { MATMUL_N_TYPES = 4 };
 uint32_t matmul_type_index(vkdlm_dtype dtype);
 
 #endif

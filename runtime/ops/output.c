@@ -34,11 +34,11 @@ bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
     }
 }
 
-static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][3] = {
-#define KERNELS(family)                                                     \
-    {                                                                       \
-        GPU_KERNEL_OUTPUT_##family##_F32, GPU_KERNEL_OUTPUT_##family##_F16, \
-            GPU_KERNEL_OUTPUT_##family##_BF16                               \
+static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][MATMUL_N_TYPES] = {
+#define KERNELS(family)                                                            \
+    {                                                                              \
+        GPU_KERNEL_OUTPUT_##family##_F32, GPU_KERNEL_OUTPUT_##family##_F16,        \
+            GPU_KERNEL_OUTPUT_##family##_BF16, GPU_KERNEL_OUTPUT_##family##_BLOCKS \
     }
     [MATMUL_SUBGROUP] = KERNELS(SUBGROUP), [MATMUL_TEXELS] = KERNELS(TEXELS),
     [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
@@ -119,7 +119,7 @@ static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, con
     uint32_t chunk = chunk_rows(caps, a, row_records);
     if (chunk == 0 || weight_panels_per_slice(a->w, caps) == 0)
         return too_narrow(caps, a, err);
-    gpu_spec spec = matmul_core_spec(caps, shape);
+    gpu_spec spec = matmul_core_spec(caps, shape, a->w->dtype);
     spec.value[3] = a->bias.buffer != NULL;
     const gpu_pipeline *sample, *merge;
     uint32_t lanes = merge_lanes(caps, a->w->n_panels);

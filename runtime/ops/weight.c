@@ -7,8 +7,13 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "base/size.h"
+#include "ops/weight_blocks.h"
 
-enum { MAX_SIDE = 1 << 24, QUAD = 4 };
+enum {
+    MAX_SIDE = 1 << 24,
+    QUAD = 4,
+    SLICE_ALIGNMENT = 256, /* the largest that a device may ask of a binding */
+};
 
 /* ---- shapes --------------------------------------------------------------------------------------- */
 
@@ -33,12 +38,35 @@ uint32_t weight_part_column(const weight_source *source, uint32_t part)
     return column;
 }
 
-static vkdlm_status check_part(const weight_part *part, vkdlm_error *err)
+/* What is asked of blocks of a quantised tensor besides. */
+static vkdlm_status check_blocks(const weight_source *source, const weight_part *part, vkdlm_error *err)
 {
     const vkdlm_tensor *t = part->tensor;
-    if (t->dtype != VKDLM_DTYPE_F32 && t->dtype != VKDLM_DTYPE_F16 && t->dtype != VKDLM_DTYPE_BF16)
-        return error_set(err, VKDLM_UNSUPPORTED, "%s: tensor '%s': a weight is F32, F16 or BF16, found %s",
-                         t->file, t->name, vkdlm_dtype_name(t->dtype));
+    uint32_t length = weight_blocks_length(t->dtype);
+    if (t->shape[1] % length != 0)
+        return error_set(err, VKDLM_MALFORMED,
+                         "%s: tensor '%s': rows of %s are multiples of %u elements, found %" PRIu64, t->file,
+                         t->name, vkdlm_dtype_name(t->dtype), length, t->shape[1]);
+    if (source->widen || source->diagonal || part->transposed)
+        return error_set(err, VKDLM_UNSUPPORTED,
+                         "%s: tensor '%s': a weight that is %s is F32, F16 or BF16, found %s", t->file,
+                         t->name,
+                         source->widen      ? "widened"
+                         : source->diagonal ? "put together along the diagonal"
+                                            : "transposed",
+                         vkdlm_dtype_name(t->dtype));
+    return VKDLM_OK;
+}
+
+static vkdlm_status check_part(const weight_source *source, const weight_part *part, vkdlm_error *err)
+{
+    const vkdlm_tensor *t = part->tensor;
+    bool quantised = weight_blocks_supported(t->dtype);
+    if (t->dtype != VKDLM_DTYPE_F32 && t->dtype != VKDLM_DTYPE_F16 && t->dtype != VKDLM_DTYPE_BF16 &&
+        !quantised)
+        return error_set(err, VKDLM_UNSUPPORTED,
+                         "%s: tensor '%s': a weight is F32, F16, BF16 or quantised, found %s", t->file,
+                         t->name, vkdlm_dtype_name(t->dtype));
     if (t->n_dims != 2 || t->shape[0] < 1 || t->shape[0] > MAX_SIDE || t->shape[1] < 1 ||
         t->shape[1] > MAX_SIDE)
         return error_set(err, VKDLM_MALFORMED,
@@ -50,7 +78,7 @@ static vkdlm_status check_part(const weight_part *part, vkdlm_error *err)
         return error_set(err, VKDLM_MALFORMED,
                          "%s: tensor '%s': a part of %u outputs from %u on is expected in it, found %" PRIu64,
                          t->file, t->name, part->n_columns, part->first, n);
-    return VKDLM_OK;
+    return quantised ? check_blocks(source, part, err) : VKDLM_OK;
 }
 
 /* Whether a part can stand beside the first one. */
@@ -81,7 +109,7 @@ vkdlm_status weight_describe_source(const weight_source *source, weight *out, vk
     uint64_t n_columns = 0, step = source->column_step ? source->column_step : WEIGHT_PANEL_COLUMNS;
     for (uint32_t i = 0; i < source->n_parts; i++) {
         const weight_part *part = &source->parts[i];
-        vkdlm_status status = check_part(part, err);
+        vkdlm_status status = check_part(source, part, err);
         if (!status && i > 0)
             status = check_fit(source, part, err);
         if (status)
@@ -104,7 +132,11 @@ vkdlm_status weight_describe_source(const weight_source *source, weight *out, vk
     out->n_columns = (uint32_t)n_columns;
     out->depth = (uint32_t)depth;
     out->n_panels = weight_pad(out->n_columns) / WEIGHT_PANEL_COLUMNS;
-    out->panel_bytes = (uint64_t)weight_pad(out->depth) * WEIGHT_PANEL_COLUMNS * vkdlm_dtype_size(out->dtype);
+    uint64_t planes[WEIGHT_BLOCKS_N_PLANES];
+    out->panel_bytes =
+        weight_blocks_supported(out->dtype)
+            ? weight_blocks_planes(out->dtype, out->depth, planes)
+            : (uint64_t)weight_pad(out->depth) * WEIGHT_PANEL_COLUMNS * vkdlm_dtype_size(out->dtype);
     out->bytes = out->panel_bytes * out->n_panels;
     return VKDLM_OK;
 }
@@ -135,7 +167,7 @@ weight weight_first_columns(const weight *w, uint32_t n_columns)
 /* ---- packing -------------------------------------------------------------------------------------- */
 
 /* Where four columns of a panel come from: the first n_columns of them, at data + next[], have values
- * k = first_k .. last_k-1, `step` bytes apart; everything else is zero. */
+ * k = first_k .. last_k-1, `step` bytes apart (0: in blocks); everything else is zero. */
 typedef struct quad {
     const unsigned char *data;
     ptrdiff_t next[QUAD];
@@ -159,7 +191,10 @@ static quad find_in_part(const weight_source *source, uint32_t index, uint32_t a
     uint32_t n = part_columns(part), depth = (uint32_t)part_depth(part);
     if (at >= n)
         return (quad){0};
-    size_t size = vkdlm_dtype_size(tensor->dtype), row_bytes = (size_t)tensor->shape[1] * size;
+    uint32_t block_bytes;
+    size_t length = vkdlm_dtype_block(tensor->dtype, &block_bytes);
+    size_t size = vkdlm_dtype_size(tensor->dtype);
+    size_t row_bytes = (size_t)tensor->shape[1] / length * block_bytes;
     quad q = {.n_columns = u32_min(QUAD, n - at),
               .first_k = source->diagonal ? index * weight_part_depth(depth) : 0,
               .dtype = tensor->dtype};
@@ -263,12 +298,35 @@ static void pack_rows(unsigned char *dst, const weight_source *source, const wei
         }
 }
 
+/* Values k .. k+n_k-1 of one quantised panel; planes as in weight_blocks_pack. */
+static void pack_blocks(unsigned char *const planes[WEIGHT_BLOCKS_N_PLANES], const weight_source *source,
+                        const weight *w, uint32_t panel, uint32_t k, uint32_t n_k)
+{
+    const unsigned char *columns[WEIGHT_PANEL_COLUMNS] = {0};
+    for (uint32_t i = 0; i < WEIGHT_PANEL_COLUMNS / QUAD; i++) {
+        quad q = find_quad(source, panel * (WEIGHT_PANEL_COLUMNS / QUAD) + i);
+        for (uint32_t j = 0; j < q.n_columns; j++)
+            columns[i * QUAD + j] = q.data + q.next[j];
+    }
+    weight_blocks_pack(w->dtype, columns, k, n_k, planes);
+}
+
 /* Panels first .. first+n-1 of the weight that w describes. */
 static void pack_panels(unsigned char *dst, const weight_source *source, const weight *w, uint32_t first,
                         uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        pack_rows(dst + i * w->panel_bytes, source, w, first + i, 0, weight_pad(w->depth));
+    for (uint32_t i = 0; i < n; i++, dst += w->panel_bytes) {
+        if (!weight_blocks_supported(w->dtype)) {
+            pack_rows(dst, source, w, first + i, 0, weight_pad(w->depth));
+            continue;
+        }
+        uint64_t bytes[WEIGHT_BLOCKS_N_PLANES];
+        unsigned char *planes[WEIGHT_BLOCKS_N_PLANES] = {dst};
+        weight_blocks_planes(w->dtype, w->depth, bytes);
+        for (uint32_t p = 1; p < WEIGHT_BLOCKS_N_PLANES; p++)
+            planes[p] = planes[p - 1] + bytes[p - 1];
+        pack_blocks(planes, source, w, first + i, 0, w->depth);
+    }
 }
 
 void weight_pack_source(void *dst, const weight_source *source, uint32_t first, uint32_t n)
@@ -290,17 +348,49 @@ void weight_pack_panels(void *dst, const vkdlm_tensor *tensor, uint32_t first, u
 
 /* ---- uploads -------------------------------------------------------------------------------------- */
 
+static vkdlm_status too_little_staging(const gpu_upload *upload, uint64_t bytes, vkdlm_error *err)
+{
+    return error_set(err, VKDLM_INTERNAL, "staging memory of %" PRIu64 " bytes cannot hold %" PRIu64 " bytes",
+                     gpu_upload_max_bytes(upload), bytes);
+}
+
+/* One quantised panel that is larger than the staging memory: plane by plane, in pieces of whole blocks. */
+static vkdlm_status upload_planes_in_pieces(gpu_upload *upload, const weight_source *source, const weight *w,
+                                            uint32_t panel, vkdlm_error *err)
+{
+    uint32_t length = weight_blocks_length(w->dtype);
+    uint64_t block_bytes[WEIGHT_BLOCKS_N_PLANES], at = panel * w->panel_bytes;
+    weight_blocks_planes(w->dtype, length, block_bytes);
+    for (uint32_t p = 0; p < WEIGHT_BLOCKS_N_PLANES; p++) {
+        uint32_t n_blocks = block_bytes[p] ? w->depth / length : 0, n;
+        for (uint32_t i = 0; i < n_blocks; i += n) {
+            n = (uint32_t)u64_min(gpu_upload_max_bytes(upload) / block_bytes[p], n_blocks - i);
+            if (n == 0)
+                return too_little_staging(upload, block_bytes[p], err);
+            void *dst;
+            vkdlm_status status = gpu_upload_reserve(upload, &w->buffer, at, n * block_bytes[p], &dst, err);
+            if (status)
+                return status;
+            unsigned char *planes[WEIGHT_BLOCKS_N_PLANES] = {0};
+            planes[p] = dst;
+            pack_blocks(planes, source, w, panel, i * length, n * length);
+            at += n * block_bytes[p];
+        }
+    }
+    return VKDLM_OK;
+}
+
 /* One panel that is larger than the staging memory, in pieces of whole k. */
 static vkdlm_status upload_in_pieces(gpu_upload *upload, const weight_source *source, const weight *w,
                                      uint32_t panel, vkdlm_error *err)
 {
+    if (weight_blocks_supported(w->dtype))
+        return upload_planes_in_pieces(upload, source, w, panel, err);
     uint64_t row_bytes = WEIGHT_PANEL_COLUMNS * vkdlm_dtype_size(w->dtype);
     uint32_t depth = weight_pad(w->depth);
     uint32_t step = (uint32_t)u64_min(gpu_upload_max_bytes(upload) / row_bytes, depth);
     if (step == 0)
-        return error_set(err, VKDLM_INTERNAL,
-                         "staging memory of %" PRIu64 " bytes cannot hold %" PRIu64 " bytes",
-                         gpu_upload_max_bytes(upload), row_bytes);
+        return too_little_staging(upload, row_bytes, err);
     for (uint32_t k = 0; k < depth; k += step) {
         uint32_t n = u32_min(step, depth - k);
         void *dst;
@@ -356,7 +446,16 @@ void weight_destroy(weight *w)
     memset(w, 0, sizeof *w);
 }
 
+uint32_t weight_align_panels(const weight *w, uint32_t n)
+{
+    uint32_t step = 1;
+    while (step * w->panel_bytes % SLICE_ALIGNMENT != 0)
+        step *= 2;
+    return n >= w->n_panels ? w->n_panels : n / step * step;
+}
+
 uint32_t weight_panels_per_slice(const weight *w, const gpu_caps *caps)
 {
-    return (uint32_t)u64_min(caps->max_storage_range_bytes / w->panel_bytes, w->n_panels);
+    return weight_align_panels(
+        w, (uint32_t)u64_min(caps->max_storage_range_bytes / w->panel_bytes, w->n_panels));
 }

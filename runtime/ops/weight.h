@@ -2,7 +2,9 @@
  *
  * Layout ("panels"): N and K are padded with zeros to multiples of 32. Panel p holds columns n = 32p ..
  * 32p+31 of X . W^T as [K][32], k-major, in the element type of the file; panels follow one another. A slice
- * of whole panels is contiguous, and its offset is a multiple of 2048 bytes, whatever the element type. */
+ * of whole panels is contiguous, and its offset is a multiple of 2048 bytes, whatever the element type.
+ * Quantised types stay quantised: their panels are in planes (weight_blocks.h) and multiples of 64 bytes; K
+ * is a multiple of the block's elements. */
 #ifndef OPS_WEIGHT_H
 #define OPS_WEIGHT_H
 
@@ -20,7 +22,7 @@ static inline uint32_t weight_pad(uint32_t n)
 
 typedef struct weight {
     gpu_buffer buffer;  /* zeroed until uploaded */
-    vkdlm_dtype dtype;  /* F32, F16 or BF16 */
+    vkdlm_dtype dtype;  /* F32, F16, BF16 or quantised */
     uint32_t n_columns; /* N */
     uint32_t depth;     /* K */
     uint32_t n_panels;
@@ -45,12 +47,12 @@ void weight_destroy(weight *w);
 
 /* Rows first .. first+n_rows-1 of an [N, K] tensor, or columns of a [K, N] one. */
 typedef struct weight_part {
-    const vkdlm_tensor *tensor; /* a matrix of F32, F16 or BF16 */
-    bool transposed;            /* the tensor is [K, N] */
+    const vkdlm_tensor *tensor; /* a matrix of F32, F16, BF16, or quantised */
+    bool transposed;            /* the tensor is [K, N], not quantised */
     /* Heads of this many outputs, an even divisor of N, lie in pairs: output i of a head is row 2i, output
      * i + interleaved / 2 row 2i + 1. 0: in order. Not with transposed. */
     uint32_t interleaved;
-    uint32_t first, n_columns;  /* n_columns 0: all */
+    uint32_t first, n_columns; /* n_columns 0: all */
 } weight_part;
 
 enum weight_layout {
@@ -66,14 +68,15 @@ typedef struct weight_source {
     uint32_t n_parts;
     enum weight_layout layout;
     uint32_t column_step; /* of WEIGHT_STACKED: a multiple of 4; 0: 32 */
+    /* Neither with quantised parts: */
     bool diagonal;    /* part i has values from k = i * weight_part_depth(K) on, and zero elsewhere */
     bool widen;       /* f32 on the device, whatever the tensors' type */
     float scale;      /* of every value, with widen; 0: 1 */
     const char *name; /* for messages of missing memory */
 } weight_source;
 
-/* Values of k from one part of a diagonal weight to the next: K rounded up to a multiple of 4, which is also the
- * column_step of the stacked weight whose product it takes. */
+/* Values of k from one part of a diagonal weight to the next: K rounded up to a multiple of 4, which is also
+ * the column_step of the stacked weight whose product it takes. */
 static inline uint32_t weight_part_depth(uint32_t depth)
 {
     return (depth + 3u) / 4u * 4u;
@@ -90,7 +93,10 @@ vkdlm_status weight_upload_source(gpu_device *device, gpu_upload *upload, const 
  * destroyed. */
 weight weight_first_columns(const weight *w, uint32_t n_columns);
 
-/* How many panels one storage-buffer binding holds, 0 when not even one fits. */
+/* How many panels one slice holds: all, or what one storage-buffer binding holds, so that slices begin where
+ * a binding may; 0 when it holds too few. */
 uint32_t weight_panels_per_slice(const weight *w, const gpu_caps *caps);
+/* The same for slices of at most n panels. */
+uint32_t weight_align_panels(const weight *w, uint32_t n);
 
 #endif

@@ -9,7 +9,7 @@
 // Row bounds are not checked: rows up to the next multiple of 64 exist in X and Y. Columns are whole panels of 32;
 // an invocation that lies past them computes something and held_valid() is false.
 //
-// Defines: WEIGHT_*, TEXELS (weight.glsl) and one of
+// Defines: WEIGHT_*, TEXELS (weight.glsl), WEIGHT_BLOCKS (weight_blocks.glsl), and one of
 //   VARIANT_SUBGROUP  no shared memory: the lanes of one subgroup (= workgroup) share the rows of X through
 //                     subgroupShuffle; LANES x 4 (with TEXELS 8) columns, ROWS rows. With TEXELS for CPU drivers, for
 //                     which it reaches 65 to 70 % of the multiply-add limit (38 % from storage buffers); without for
@@ -23,7 +23,12 @@
 #define MATMUL_CORE_GLSL
 
 #extension GL_EXT_control_flow_attributes : require
+#ifdef WEIGHT_BLOCKS
+#define WEIGHT_BINDING 1
+#include "weight_blocks.glsl"
+#else
 #include "weight.glsl"
+#endif
 
 // Vector i of a matrix of rows.
 #ifdef TEXELS
@@ -36,11 +41,19 @@ layout(binding = 0) readonly buffer Input { vec4 x[]; };
 
 #include "matmul_core_variant.glsl"
 
+#define ROWS_OF(i) FETCH(x, i)
+#if defined(WEIGHT_BLOCKS) && !defined(VARIANT_SHARED)
+#include "matmul_core_blocks.glsl"
+#else
+#ifdef WEIGHT_BLOCKS
+#define LOOP_OF_BLOCKS
+#endif
 #define LOOP                accumulate_weight
-#define ROWS_OF(i)          FETCH(x, i)
 #define UNIT_OF(unit)       weight_unit(unit)
 #define PAIR_OF(unit, a, b) weight_pair(unit, a, b)
 #include "matmul_core_variant.glsl"
+#undef LOOP_OF_BLOCKS
+#endif
 #undef LOOP
 #undef ROWS_OF
 #undef UNIT_OF

@@ -40,23 +40,41 @@ void LOOP(uint depth, uint ld)
     uint x_at = (gl_WorkGroupID.y * 64 + (me >> 3)) * ld + (me & 7);
     uint last_panel = matmul_columns() / 32 - 1;
     uint panel0 = min(gl_WorkGroupID.x * 2, last_panel), panel1 = min(gl_WorkGroupID.x * 2 + 1, last_panel);
-    uint w_at = ((me & 8) == 0 ? panel0 : panel1) * depth * 8 + (me >> 4) * 8 + (me & 7);
-    uint w_to = (me >> 4) * 16 + (me & 1) * 8 + ((me & 15) >> 1);
+    uint my_panel = (me & 8) == 0 ? panel0 : panel1;
+    uint w_to = (me & 1) * 8 + ((me & 15) >> 1);
+#ifdef LOOP_OF_BLOCKS
+    Panel panel = find_panel(my_panel, depth);
+    uint group = 0;
+    const uint W_STEP = 16; // values of k one behind the other
+    w_to += (me >> 4) * 64;
+#else
+    uint w_at = my_panel * depth * 8 + (me >> 4) * 8 + (me & 7);
+    const uint W_STEP = 128; // every eighth value of k
+    w_to += (me >> 4) * 16;
+#endif
     for (uint k = depth; k > 0; k -= 32) {
         vec4 next_x[4];
         vec4 next_w[4];
-        [[unroll]] for (uint s = 0; s < 4; s++) {
+        [[unroll]] for (uint s = 0; s < 4; s++)
             next_x[s] = ROWS_OF(x_at + s * 16 * ld);
-            next_w[s] = UNIT_OF(w_at + s * 64);
-        }
         x_at += 8;
+#ifdef LOOP_OF_BLOCKS
+        Scales scales = unit_scales(panel, group, me & 7);
+        uvec4 bytes = unit_bytes(panel, group * 8 + (me >> 4), me & 7);
+        [[unroll]] for (uint s = 0; s < 4; s++)
+            next_w[s] = block_values(bytes[s], scales, me >= 64);
+        group++;
+#else
+        [[unroll]] for (uint s = 0; s < 4; s++)
+            next_w[s] = UNIT_OF(w_at + s * 64);
         w_at += 256;
+#endif
         barrier(); // the previous stage has been read
         [[unroll]] for (uint s = 0; s < 4; s++) {
             uint row = (me >> 3) + s * 16;
             [[unroll]] for (uint c = 0; c < 4; c++)
                 stage_x[((me & 7) * 4 + c) * 64 + row] = next_x[s][c];
-            stage_w[w_to + s * 128] = next_w[s];
+            stage_w[w_to + s * W_STEP] = next_w[s];
         }
         barrier(); // this stage is complete
         for (uint i0 = 0; i0 < 32; i0 += 4)

@@ -2,7 +2,7 @@
 // chain runs through, its loop over k:
 //   void LOOP(uint depth, uint ld): acc = fma(x[m,k], w[n,k], acc) for k = 0 .. depth-1, rows of ld vectors,
 // with ROWS_OF(i), vector i of the rows, and UNIT_OF(u), unit u of the weights, or PAIR_OF(u, a, b), units u (even) and
-// u + 1.
+// u + 1. With LOOP_OF_BLOCKS the weights are quantised (weight_blocks.glsl).
 #if defined(VARIANT_SUBGROUP)
 #include "matmul_core_subgroup.glsl"
 #elif defined(VARIANT_SHARED)

@@ -57,7 +57,8 @@ static void matrix_upload(gpu_test *t, matrix *m, uint64_t staging_bytes)
                            .data = m->data + 1,
                            .file = "test"};
     uint32_t half = m->n_columns / 2;
-    const weight_part halves[] = {{&tensor, false, 0, half}, {&tensor, false, half, half}};
+    const weight_part halves[] = {{.tensor = &tensor, .n_columns = half},
+                                  {.tensor = &tensor, .first = half, .n_columns = half}};
     weight_source paired = {.parts = halves, .n_parts = 2, .layout = WEIGHT_PAIRED, .name = "w"};
     gpu_upload *upload;
     gpu_test_ok(gpu_upload_create(t->device, staging_bytes, &upload, &err), &err);

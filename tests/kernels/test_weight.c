@@ -174,7 +174,10 @@ static void build(built *b, const source_case *c)
                                        .n_bytes = (uint64_t)p->rows * p->columns * size,
                                        .data = b->data[n] + 1,
                                        .file = "file"};
-        b->parts[n] = (weight_part){&b->tensors[n], p->transposed, p->first, p->n_columns};
+        b->parts[n] = (weight_part){.tensor = &b->tensors[n],
+                                    .transposed = p->transposed,
+                                    .first = p->first,
+                                    .n_columns = p->n_columns};
     }
     b->source = (weight_source){.parts = b->parts,
                                 .n_parts = n,
