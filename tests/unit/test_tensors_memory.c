@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <jansson.h>
 
+#include <vkdlm/tokenizer.h>
+
 #include "format/checkpoint.h"
 
 #define INDEX TESTS_DIR "/golden/malformed/index/valid"
+#define GGUF  TESTS_DIR "/fuzz/corpus/gguf/tokenizer_llama"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -97,6 +100,21 @@ static vkdlm_status open_checkpoint(const char *dir, vkdlm_error *err)
     return status;
 }
 
+static vkdlm_status open_gguf(const char *dir, vkdlm_error *err)
+{
+    (void)dir;
+    return open_checkpoint(GGUF, err);
+}
+
+static vkdlm_status open_gguf_tokenizer(const char *dir, vkdlm_error *err)
+{
+    (void)dir;
+    vkdlm_tokenizer *tokenizer;
+    vkdlm_status status = vkdlm_tokenizer_open(GGUF, &tokenizer, err);
+    vkdlm_tokenizer_close(tokenizer);
+    return status;
+}
+
 /* Lets the first, the second, ... allocation fail until the call succeeds. */
 static void exhaust(vkdlm_status (*call)(const char *, vkdlm_error *), const char *dir)
 {
@@ -127,6 +145,8 @@ static void exhausted_memory_is_a_status(void **state)
     temp_write_text(temp_path(*state, "config.json"), "{\"a\":[1,2.5,\"text\",{\"b\":null}]}");
     temp_write_text(temp_path(*state, "tokenizer.json"), "{}");
     exhaust(open_checkpoint, *state);
+    exhaust(open_gguf, *state);
+    exhaust(open_gguf_tokenizer, *state);
 }
 
 int main(void)
