@@ -27,8 +27,8 @@ typedef struct vkdlm_chat_message {
 } vkdlm_chat_message;
 
 /* Opens the template at `path`: a directory with chat_template.jinja or tokenizer_config.json, one of these
- * two files, or another file of such a directory (its tokenizer.json). Of a list of named templates,
- * "default" is taken. Errors: NOT_FOUND (no such file, or one without a template), IO, MALFORMED,
+ * two files, another file of such a directory (its tokenizer.json), or a GGUF file. Of a list of named
+ * templates, "default" is taken. Errors: NOT_FOUND (no such file, or one without a template), IO, MALFORMED,
  * UNSUPPORTED (a template of another family), each naming the file. *out is NULL on failure. */
 VKDLM_API vkdlm_status vkdlm_chat_template_open(const char *path, vkdlm_chat_template **out,
                                                 vkdlm_error *err);

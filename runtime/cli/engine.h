@@ -8,12 +8,12 @@
 #include "progress.h"
 
 /* -m, --model, --tokenizer and --l2d of every command that takes a model. */
-#define ENGINE_MODEL_OPTION(field_offset)                                                      \
-    {                                                                                          \
-        "model", 'm', OPTION_TEXT, field_offset, "MODEL",                                      \
-            "model: a Hugging Face directory, a .safetensors file beside its config.json, or " \
-            "the name of a bundled model (kjv-mdlm, kjv-llama)",                               \
-            .initially = "the bundled kjv-mdlm"                                                \
+#define ENGINE_MODEL_OPTION(field_offset)                                                                   \
+    {                                                                                                       \
+        "model", 'm', OPTION_TEXT, field_offset, "MODEL",                                                   \
+            "model: a Hugging Face directory, a .safetensors file beside its config.json, a GGUF file, or " \
+            "the name of a bundled model (kjv-mdlm, kjv-llama)",                                            \
+            .initially = "the bundled kjv-mdlm"                                                             \
     }
 #define ENGINE_TOKENIZER_OPTION(field_offset)                                                          \
     {                                                                                                  \

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "format/gguf.h"
 #include "text/chat_template.h"
 
 #define MAX_FILE      ((size_t)16 << 20)
@@ -109,9 +110,64 @@ static vkdlm_status open_config(const char *path, vkdlm_chat_template **out, vkd
     return status;
 }
 
+/* The text of the token that begins texts, NULL when the file names none (or memory is short: the family's
+ * own serves as well). The caller frees it. */
+static char *gguf_begin(const gguf *file)
+{
+    const gguf_value *tokens;
+    int64_t id;
+    gguf_string token = {0};
+    if (gguf_get_array(file, "tokenizer.ggml.tokens", GGUF_STRING, &tokens, NULL) ||
+        gguf_get_integer(file, "tokenizer.ggml.bos_token_id", 0, INT64_MAX, &id, NULL) ||
+        (uint64_t)id >= tokens->count)
+        return NULL;
+    const unsigned char *cursor = tokens->data;
+    for (int64_t i = 0; i <= id; i++)
+        token = gguf_next_string(&cursor);
+    return strndup(token.bytes, token.size);
+}
+
+static vkdlm_status gguf_template(const gguf *file, vkdlm_chat_template **out, vkdlm_error *err)
+{
+    static const char key[] = "tokenizer.chat_template";
+    gguf_string text;
+    vkdlm_error inner;
+    if (!gguf_find(file, key))
+        return error_set(err, VKDLM_NOT_FOUND, "'%s' has no %s", file->path, key);
+    vkdlm_status status = gguf_get_string(file, key, &text, err);
+    if (status)
+        return status;
+    char *source = strndup(text.bytes, text.size), *begin = gguf_begin(file);
+    if (source)
+        status = chat_template_recognise(source, begin, out, &inner);
+    else
+        status = out_of_memory(&inner);
+    free(source);
+    free(begin);
+    return status ? error_set(err, status, "'%s': %s", file->path, inner.message) : VKDLM_OK;
+}
+
+/* The template in the metadata of a GGUF file. */
+static vkdlm_status open_gguf(const char *path, vkdlm_chat_template **out, vkdlm_error *err)
+{
+    file_map map;
+    gguf file;
+    vkdlm_status status = file_map_open(path, &map, err);
+    if (status)
+        return status;
+    status = gguf_parse(map.data, map.size, path, &file, err);
+    if (!status)
+        status = gguf_template(&file, out, err);
+    gguf_deinit(&file);
+    file_map_close(&map);
+    return status;
+}
+
 vkdlm_status vkdlm_chat_template_open(const char *path, vkdlm_chat_template **out, vkdlm_error *err)
 {
     *out = NULL;
+    if (gguf_probe(path))
+        return open_gguf(path, out, err);
     bool named = file_has_suffix(path, ".jinja") || file_has_suffix(path, CONFIG_FILE);
     char *folder = file_probe(path) == FILE_DIRECTORY ? strdup(path) : file_dirname(path);
     char *config = folder ? file_join(folder, CONFIG_FILE) : NULL;

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include <vkdlm/chat.h>
 #include <vkdlm/tokenizer.h>
 
 static const char *const names[] = {"dream-q8_0",         "llada-f16",         "llama-linear-f16",
@@ -159,11 +160,46 @@ static void bad_tokenizers_are_refused(void **state)
     }
 }
 
+/* The template of the file, with its own token at the beginning. */
+static void chat_templates_are_read(void **state)
+{
+    static const char source[] =
+        "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
+        "{{ m['content'] }}<|eot_id|>{% endfor %}";
+    const char *path = temp_path(*state, "t.gguf");
+    const vkdlm_chat_message message = {"user", "Hello"};
+    gguf_bytes b;
+    vkdlm_error err = {0};
+    vkdlm_chat_template *chat;
+    vkdlm_text text;
+    gguf_begin(&b);
+    gguf_put_array(&b, "tokenizer.ggml.tokens", GGUF_STRING, 2);
+    gguf_put_text(&b, "a");
+    gguf_put_text(&b, "<begin>");
+    gguf_put_u32(&b, "tokenizer.ggml.bos_token_id", 1);
+    temp_write(path, b.data, b.size);
+    assert_refused(vkdlm_chat_template_open(path, &chat, &err), VKDLM_NOT_FOUND, &err, path);
+    assert_null(chat);
+    gguf_put_string(&b, "tokenizer.chat_template", source);
+    temp_write(path, b.data, b.size);
+    if (vkdlm_chat_template_open(path, &chat, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(vkdlm_chat_template_family(chat), VKDLM_CHAT_LLAMA3);
+    assert_int_equal(vkdlm_chat_format(chat, &message, 1, false, NULL, &text, NULL), VKDLM_OK);
+    assert_int_equal(strncmp(text.bytes, "<begin><|start_header_id|>", 26), 0);
+    vkdlm_text_free(&text);
+    vkdlm_chat_template_close(chat);
+    /* A template of no family that is known, and its place. */
+    assert_refused(vkdlm_chat_template_open(TESTS_DIR "/golden/gguf/llama-tied-q4_k_m.gguf", &chat, &err),
+                   VKDLM_UNSUPPORTED, &err, "llama-tied-q4_k_m.gguf");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_ids_are_given),
         cmocka_unit_test_setup_teardown(tokens_have_types, temp_setup, temp_teardown),
+        cmocka_unit_test_setup_teardown(chat_templates_are_read, temp_setup, temp_teardown),
         cmocka_unit_test_setup_teardown(bad_tokenizers_are_refused, temp_setup, temp_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
