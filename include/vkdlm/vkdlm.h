@@ -9,6 +9,7 @@
 #include <vkdlm/complete.h>
 #include <vkdlm/device.h>
 #include <vkdlm/model.h>
+#include <vkdlm/quantize.h>
 #include <vkdlm/session.h>
 #include <vkdlm/status.h>
 #include <vkdlm/tensors.h>

@@ -2,8 +2,8 @@
 # Help, exit statuses and mistakes on the command line. Needs no device.
 . "$(dirname "$0")/lib.sh"
 
-commands="devices info generate score forward tokenize"
-absent="quantize bench view"
+commands="devices info generate score forward tokenize quantize"
+absent="bench view"
 
 ok --help
 for command in $commands $absent; do
@@ -46,6 +46,7 @@ refuses 2 "'devices' takes no argument" devices 0
 refuses 2 "'score' needs FILE" score
 refuses 2 "'forward' needs IN.safetensors" forward
 refuses 2 "needs '--output" forward in.safetensors
+refuses 2 "needs '--output" quantize
 refuses 2 "one too many" tokenize a b
 refuses 2 "lacks its value N: the next word is the option '--json'" generate --length --json
 refuses 2 "lacks its value" generate --steps
