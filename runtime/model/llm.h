@@ -1,7 +1,7 @@
 /* Causal language models on a device (Llama 3.x, Qwen2), with or without a diffusion path (L2D).
  *
  * llm_main.c is the main path, l2d_path.c the diffusion path: both read top to bottom like the network.
- * llm_run.c puts them together: what one call of model/causal.h does.
+ * llm_solve.c and llm_evaluate.c put them together: what one call of model/causal.h does.
  *
  * A model is immutable after open and may be shared; a workspace (cache, activations, one recording) belongs
  * to one thread. */

@@ -107,6 +107,12 @@ void llm_record_main(llm_workspace *ws, const causal_chunk *chunks, uint32_t n_c
  * of 64. */
 void llm_record_norm(const llm_workspace *ws, gpu_view source, uint32_t first, uint32_t n_rows);
 
+/* ---- llm_solve.c, llm_evaluate.c: causal.run and causal.evaluate ----------------------------------------
+ */
+
+vkdlm_status llm_run(causal *c, const causal_work *work, causal_result *results, vkdlm_error *err);
+vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *err);
+
 /* ---- l2d_path.c --------------------------------------------------------------------------------------- */
 
 /* What the host writes before l2d_record_modulation: the time and class (-1: null) of a row, and the row that
