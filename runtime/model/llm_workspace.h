@@ -97,7 +97,7 @@ static inline gpu_view view_from(gpu_view view, uint64_t offset_bytes)
     return (gpu_view){view.buffer, view.offset_bytes + offset_bytes, view.bytes - offset_bytes};
 }
 
-/* ---- llm_main.c -------------------------------------------------------------------------------------- */
+/* ---- llm_main.c ------------------------------------------------------------------------------ */
 
 /* Writes the inputs of the chunks and records them through the main path. hidden: where the embedding and
  * what each block leaves go, one region of as many rows as the chunks have tokens each, or NULL. */
@@ -107,13 +107,12 @@ void llm_record_main(llm_workspace *ws, const causal_chunk *chunks, uint32_t n_c
  * of 64. */
 void llm_record_norm(const llm_workspace *ws, gpu_view source, uint32_t first, uint32_t n_rows);
 
-/* ---- llm_solve.c, llm_evaluate.c: causal.run and causal.evaluate ----------------------------------------
- */
+/* ---- llm_solve.c, llm_evaluate.c: causal.run and causal.evaluate ------------------------------------- */
 
 vkdlm_status llm_run(causal *c, const causal_work *work, causal_result *results, vkdlm_error *err);
 vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *err);
 
-/* ---- l2d_path.c --------------------------------------------------------------------------------------- */
+/* ---- l2d_path.c ------------------------------------------------------------------------------ */
 
 /* What the host writes before l2d_record_modulation: the time and class (-1: null) of a row, and the row that
  * has t = 0 and the same class. */
