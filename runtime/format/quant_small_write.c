@@ -147,8 +147,12 @@ void quant_write_iq4_nl(const float *x, uint8_t *block)
         /* The element farthest from 0 becomes the lowest level or the highest, or lies near it. */
         float end = start % 2 ? 113.0f : -127.0f;
         float d = extreme / (end * (0.91f + 0.03f * (float)(start / 2)));
+        uint32_t last = UINT32_MAX; /* none */
         for (int round = 0; round < N_ROUNDS; round++) {
             uint16_t half = f16_from_f32(d);
+            if (half == last)
+                break;
+            last = half;
             float error = try_step(x, f32_from_f16(half), &d, q);
             if (error < best) {
                 best = error;
