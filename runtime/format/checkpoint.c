@@ -204,12 +204,8 @@ vkdlm_status checkpoint_take(checkpoint *self, const char *name, uint32_t n_dims
         return error_set(err, VKDLM_MALFORMED, "'%s': tensor '%s': expected shape %s, found no such tensor",
                          self->directory, name, expected);
     uint32_t block_bytes;
-    if (vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1)
-        return error_set(
-            err, VKDLM_UNSUPPORTED,
-            "'%s': tensor '%s': expected a type that this version runs (F32, F16, BF16), found %s",
-            tensor->file, name, vkdlm_dtype_name(tensor->dtype));
-    if (tensor->dtype != VKDLM_DTYPE_F32 && tensor->dtype != VKDLM_DTYPE_F16 &&
+    bool quantised = vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1;
+    if (!(quantised && n_dims == 2) && tensor->dtype != VKDLM_DTYPE_F32 && tensor->dtype != VKDLM_DTYPE_F16 &&
         tensor->dtype != VKDLM_DTYPE_BF16)
         return error_set(err, VKDLM_MALFORMED, "'%s': tensor '%s': expected dtype F32, F16 or BF16, found %s",
                          tensor->file, name, vkdlm_dtype_name(tensor->dtype));

@@ -41,8 +41,8 @@ json_scope checkpoint_config(const checkpoint *self);
 bool checkpoint_has(const checkpoint *self, const char *name);
 
 /* Takes a floating-point tensor (F32, F16 or BF16) whose shape must equal the n_dims numbers of
- * `shape`. Errors: MALFORMED, UNSUPPORTED (a quantised tensor), naming file, tensor, what was expected and
- * what was found. */
+ * `shape`; a matrix may also be quantised. Errors: MALFORMED, naming file, tensor, what was expected and what
+ * was found. */
 vkdlm_status checkpoint_take(checkpoint *self, const char *name, uint32_t n_dims, const uint64_t *shape,
                              const vkdlm_tensor **out, vkdlm_error *err);
 

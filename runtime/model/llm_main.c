@@ -59,6 +59,25 @@ static void record_attention(const main_pass *pass, uint32_t layer, uint32_t ld_
                               ld_qkv, columns.q, ws->main_queries, pass->n_rows, ws->mixed, ld);
 }
 
+/* Queries, keys and values beside one another in ws->wide. */
+static void record_qkv(const main_pass *pass, const llm_block *block, uint32_t ld_qkv)
+{
+    const llm_workspace *ws = pass->ws;
+    const llm *model = ws->model;
+    for (uint32_t i = 0; i < 3 && block->qkv[i].n_columns; i++) {
+        uint64_t offset_bytes = block->qkv_column[i] * sizeof(float);
+        gpu_view bias = block->qkv_bias;
+        ops_matmul(model->device, ws->commands,
+                   &(matmul_args){.w = &block->qkv[i],
+                                  .x = ws->h,
+                                  .ldx = model->ld,
+                                  .y = view_from(ws->wide, offset_bytes),
+                                  .ldy = ld_qkv,
+                                  .n_rows = pass->n_rows,
+                                  .bias = bias.buffer ? view_from(bias, offset_bytes) : bias});
+    }
+}
+
 static void record_block(const main_pass *pass, uint32_t index)
 {
     const llm_workspace *ws = pass->ws;
@@ -69,14 +88,7 @@ static void record_block(const main_pass *pass, uint32_t index)
     uint32_t ld_mlp = weight_pad(config->mlp_dim);
 
     record_rms(pass, block->attn_norm);
-    ops_matmul(model->device, ws->commands,
-               &(matmul_args){.w = &block->qkv,
-                              .x = ws->h,
-                              .ldx = model->ld,
-                              .y = ws->wide,
-                              .ldy = ld_qkv,
-                              .n_rows = pass->n_rows,
-                              .bias = block->qkv_bias});
+    record_qkv(pass, block, ld_qkv);
     record_attention(pass, index, ld_qkv);
     record_residual(pass, &block->o, ws->mixed, weight_pad(llm_q_dim(config)));
 

@@ -93,22 +93,50 @@ static void visit_tensor(visit *v, const vkdlm_tensor *tensor, weight *slot)
     visit_matrix(v, &m, slot);
 }
 
+static bool is_quantised(const vkdlm_tensor *tensor)
+{
+    uint32_t block_bytes;
+    return vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1;
+}
+
+/* Tensors of different types lie side by side when all are floats. */
+static void visit_qkv(visit *v, const llm_config *config, const llm_block_tensors *from, llm_block *to)
+{
+    const vkdlm_tensor *const tensors[] = {from->q, from->k, from->v};
+    const qkv_columns columns = llm_qkv_columns(config);
+    const uint32_t first_column[] = {columns.q, columns.k, columns.v};
+    bool together = !is_quantised(from->q) && !is_quantised(from->k) && !is_quantised(from->v);
+    uint32_t n_pieces = 0;
+    for (uint32_t first = 0, last; first < 3; first = last + 1) {
+        matrix m;
+        last = first;
+        while (last < 2 && (together || tensors[last + 1]->dtype == tensors[first]->dtype))
+            last++;
+        stack(&m, tensors[first], last > first ? tensors[first + 1] : NULL,
+              last > first + 1 ? tensors[first + 2] : NULL);
+        m.source.column_step = l2d_stride(1);
+        for (uint32_t i = first; config->interleaved && i <= last && i < 2; i++)
+            m.parts[i - first].interleaved = config->head_dim;
+        to->qkv_column[n_pieces] = first_column[first];
+        visit_matrix(v, &m, &to->qkv[n_pieces++]);
+    }
+}
+
 static void visit_base(visit *v, const llm_config *config, const llm_tensors *tensors, llm *model)
 {
     matrix m;
     for (uint32_t i = 0; i < config->n_blocks; i++) {
         const llm_block_tensors *from = &tensors->blocks[i];
         llm_block *to = &model->blocks[i];
-        stack(&m, from->q, from->k, from->v);
-        if (config->interleaved)
-            m.parts[0].interleaved = m.parts[1].interleaved = config->head_dim;
-        visit_matrix(v, &m, &to->qkv);
+        visit_qkv(v, config, from, to);
         visit_tensor(v, from->o, &to->o);
         pair(&m, from->gate, from->up);
         visit_matrix(v, &m, &to->gate_up);
         visit_tensor(v, from->down, &to->down);
     }
     visit_tensor(v, tensors->head, &model->head);
+    if (is_quantised(tensors->embedding) && !config->tied)
+        visit_tensor(v, tensors->embedding, &model->embedding_weight);
 }
 
 /* One projection, or the pair of gate and up. */
@@ -279,7 +307,7 @@ vkdlm_status llm_weights_estimate(const llm_config *config, const llm_tensors *t
     /* Places to visit; nothing is written to them. */
     llm model = {.config = *config};
     vkdlm_status status = allocate_blocks(&model, err);
-    *bytes = (config->tied ? 0 : tensors->embedding->n_bytes) +
+    *bytes = (config->tied || is_quantised(tensors->embedding) ? 0 : tensors->embedding->n_bytes) +
              vector_floats(config, path_config) * sizeof(float) +
              (uint64_t)config->context * config->head_dim * sizeof(float);
     visit v = {.visitor = visit_count, .user = bytes, .status = status, .err = err};
@@ -301,7 +329,7 @@ static void share_base(llm *model)
     for (uint32_t i = 0; model->path.config.lora_rank && i < model->config.n_blocks; i++) {
         const llm_block *from = &model->blocks[i];
         l2d_block *to = &model->path.blocks[i];
-        to->q.w = weight_first_columns(&from->qkv, weight_pad(llm_q_dim(&model->config)));
+        to->q.w = weight_first_columns(&from->qkv[0], weight_pad(llm_q_dim(&model->config)));
         to->o.w = from->o;
         to->gate_up.w = from->gate_up;
         to->down.w = from->down;
@@ -350,7 +378,7 @@ vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2
         status = loader_begin(&l, err);
     if (!status)
         status = loader_send_vectors(&l, &vectors, &model->vectors, err);
-    if (!status && !config->tied)
+    if (!status && !config->tied && !is_quantised(tensors->embedding))
         status = loader_send_table(&l, tensors->embedding, &model->embedding_buffer, &model->embedding, err);
     visit v = {.visitor = visit_send, .user = &l, .status = status, .err = err};
     if (!v.status)
@@ -363,6 +391,8 @@ vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2
     status = loader_end(&l, status, err);
     if (!status && config->tied)
         model->embedding = embed_table_of(&model->head);
+    else if (!status && is_quantised(tensors->embedding))
+        model->embedding = embed_table_of(&model->embedding_weight);
     if (!status && path)
         share_base(model);
     model->weight_bytes = gpu_device_bytes(model->device) - bytes_before;
@@ -403,7 +433,8 @@ void llm_weights_destroy(llm *model)
     destroy_path(&model->path, model->config.n_blocks);
     for (uint32_t i = 0; model->blocks && i < model->config.n_blocks; i++) {
         llm_block *block = &model->blocks[i];
-        weight_destroy(&block->qkv);
+        for (uint32_t piece = 0; piece < 3; piece++)
+            weight_destroy(&block->qkv[piece]);
         weight_destroy(&block->o);
         weight_destroy(&block->gate_up);
         weight_destroy(&block->down);
@@ -411,6 +442,7 @@ void llm_weights_destroy(llm *model)
     free(model->blocks);
     model->blocks = NULL;
     weight_destroy(&model->head);
+    weight_destroy(&model->embedding_weight);
     gpu_buffer_destroy(&model->embedding_buffer);
     gpu_buffer_destroy(&model->vectors);
     rotary_table_destroy(&model->rotary);

@@ -12,7 +12,10 @@
 
 /* pad(n): n rounded up to a multiple of 32. Vectors are f32 with zero pads. */
 typedef struct llm_block {
-    weight qkv;     /* [pad(Q) + pad(KV) + pad(KV), D] */
+    /* Queries, keys and values: one weight, or one for each run of tensors of the same quantised type, with
+     * the first column of what it gives; the others are zeroed. */
+    weight qkv[3];
+    uint32_t qkv_column[3];
     weight o;       /* [D, Q] */
     weight gate_up; /* [2 pad(F), D], paired */
     weight down;    /* [D, F] */
@@ -59,8 +62,10 @@ typedef struct llm {
     llm_config config;
     uint32_t ld; /* pad(D) */
     gpu_buffer embedding_buffer;
-    embed_table embedding; /* [V, D], in embedding_buffer, or the head where both are tied */
-    llm_block *blocks;     /* [n_blocks] */
+    weight embedding_weight; /* instead of the buffer, where the embedding is quantised */
+    embed_table
+        embedding;     /* [V, D], in embedding_buffer, embedding_weight, or the head where both are tied */
+    llm_block *blocks; /* [n_blocks] */
     gpu_view norm;
     weight head; /* [V, D] */
     gpu_buffer vectors;
@@ -77,9 +82,10 @@ static inline uint32_t l2d_stride(uint32_t n)
     return (n + 63) / 64 * 64;
 }
 
+/* Where a row has queries, keys and values; each can be bound by itself. */
 static inline qkv_columns llm_qkv_columns(const llm_config *config)
 {
-    uint32_t q = weight_pad(llm_q_dim(config)), kv = weight_pad(llm_kv_dim(config));
+    uint32_t q = l2d_stride(llm_q_dim(config)), kv = l2d_stride(llm_kv_dim(config));
     return (qkv_columns){0, q, q + kv};
 }
 

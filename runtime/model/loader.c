@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "format/convert.h"
+#include "ops/weight_blocks.h"
 
 #define VECTOR_ALIGNMENT_BYTES 256u
 
@@ -110,8 +111,9 @@ vkdlm_status loader_send_source(loader *l, const weight_source *source, weight *
 {
     weight described;
     weight_source sent = *source;
-    sent.widen = source->widen || widens_weights(gpu_device_caps(l->device));
     vkdlm_status status = weight_describe_source(source, &described, err);
+    if (!status && !weight_blocks_supported(described.dtype) && widens_weights(gpu_device_caps(l->device)))
+        sent.widen = true;
     if (!status)
         status = weight_upload_source(l->device, l->upload, &sent, out, err);
     return status ? status : advance(l, described.bytes, err);
