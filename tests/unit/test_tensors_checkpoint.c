@@ -223,8 +223,7 @@ static void incomplete_models_are_refused(void **state)
     temp_write_text(temp_path(dir, "pytorch_model.bin"), "x");
     assert_refused(checkpoint_open(dir, &model, &err), VKDLM_UNSUPPORTED, &err, "pytorch_model.bin");
     temp_write_text(temp_path(dir, "m.gguf"), "GGUF");
-    assert_refused(checkpoint_open(temp_path(dir, "m.gguf"), &model, &err), VKDLM_MALFORMED, &err,
-                   "m.gguf");
+    assert_refused(checkpoint_open(temp_path(dir, "m.gguf"), &model, &err), VKDLM_MALFORMED, &err, "m.gguf");
 
     temp_write_text(temp_path(dir, "model.safetensors"), "x");
     assert_refused(checkpoint_open(dir, &model, &err), VKDLM_MALFORMED, &err, "model.safetensors");
