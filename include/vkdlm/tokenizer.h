@@ -35,8 +35,8 @@ typedef struct vkdlm_text {
 } vkdlm_text;
 
 /* Opens `path`: a tokenizer.json, a vocab.json (merges.txt beside it), a directory that holds either, or a
- * GGUF file. Errors: NOT_FOUND, IO, MALFORMED, UNSUPPORTED (a model other than byte-level BPE), each naming the
- * file. *out is NULL on failure. */
+ * GGUF file. Errors: NOT_FOUND, IO, MALFORMED, UNSUPPORTED (a model other than byte-level BPE), each naming
+ * the file. *out is NULL on failure. */
 VKDLM_API vkdlm_status vkdlm_tokenizer_open(const char *path, vkdlm_tokenizer **out, vkdlm_error *err);
 
 /* NULL is allowed. */

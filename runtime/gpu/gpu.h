@@ -89,8 +89,8 @@ const gpu_caps *gpu_device_caps(const gpu_device *device);
 uint64_t gpu_device_bytes(const gpu_device *device);
 uint64_t gpu_device_peak_bytes(const gpu_device *device);
 
-/* Bytes that can still be allocated: the heap's size (for a CPU device half of the host's memory) less what this
- * device object already holds, and no more than the budget where the driver reports one. */
+/* Bytes that can still be allocated: the heap's size (for a CPU device half of the host's memory) less what
+ * this device object already holds, and no more than the budget where the driver reports one. */
 uint64_t gpu_device_available_bytes(const gpu_device *device);
 
 /* Device pipelines created so far, and how many bytes of a cache file were accepted (0: cold). */

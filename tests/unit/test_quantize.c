@@ -18,7 +18,7 @@ static vkdlm_error err;
 static vkdlm_tensors *convert(const char *model, const char *path, const char *type,
                               vkdlm_quantize_info *info)
 {
-    vkdlm_tensors *out;
+    vkdlm_tensors *out = NULL;
     const vkdlm_quantize_options options = {.type = type};
     if (vkdlm_quantize(model, path, &options, info, &err) || vkdlm_tensors_open(path, &out, &err))
         fail_msg("%s", err.message);
@@ -161,7 +161,7 @@ static void make_model(const char *folder, const char *changes)
 static void check_same_ids(const char *a_path, const char *b_path)
 {
     const char text[] = "In the beginning 12345 God's\n\n  caf\xC3\xA9 cafe\xCC\x81 <|endoftext|>x  \t1a's";
-    vkdlm_tokenizer *a, *b;
+    vkdlm_tokenizer *a = NULL, *b = NULL;
     vkdlm_ids x, y;
     if (vkdlm_tokenizer_open(a_path, &a, &err) || vkdlm_tokenizer_open(b_path, &b, &err))
         fail_msg("%s", err.message);
