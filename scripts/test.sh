@@ -44,7 +44,7 @@ run_tests()
     shift 2
     echo
     echo "== $name"
-    ctest --test-dir "$folder" --output-on-failure --no-tests=error --timeout 600 -j "$(nproc)" "$@" 2>&1 |
+    ctest --test-dir "$folder" --output-on-failure --no-tests=error --timeout 1200 -j "$(nproc)" "$@" 2>&1 |
         tee "$log" || true
     tests=$(sed -nE 's/^[0-9]+% tests passed, [0-9]+ tests failed out of ([0-9]+)$/\1/p' "$log")
     failed=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests failed out of [0-9]+$/\1/p' "$log")
