@@ -5,31 +5,16 @@
 
 #include "base/error.h"
 #include "ops/groups.h"
+#include "ops/rows.h"
 #include "shaders/params.h"
 
 /* Slopes of one kind lie behind one another in rows rounded up to so many (flow.h). */
 enum { ROW_STEP = 64 };
 
-static bool use_texels(const gpu_caps *caps)
-{
-    return caps->type == GPU_TYPE_CPU && caps->texel_buffers;
-}
-
-/* Invocations of a workgroup and how many of them share a row (lib/rows.glsl). Measured on Mesa's CPU driver
+/* Lanes of a row on CPU drivers. Measured on Mesa's CPU driver
  * with rows of 256: one state takes 25 us with 4 lanes and 43 with one, eight take 66 and 54; of the
  * vocabulary 1024 tokens take 0.7 and 1.6 ms. */
-static void choose_shape(const gpu_caps *caps, uint32_t ld, uint32_t *size, uint32_t *lanes)
-{
-    if (caps->type == GPU_TYPE_CPU) {
-        *size = 8;
-        *lanes = 4;
-        return;
-    }
-    *size = 128;
-    *lanes = 8;
-    while (*lanes < *size && *lanes * 4 < ld)
-        *lanes *= 2;
-}
+#define CPU_LANES 4u
 
 /* ---- a velocity and a step ------------------------------------------------------------------------ */
 
@@ -39,7 +24,7 @@ void ops_flow_stage(gpu_device *device, gpu_commands *commands, const flow_stage
     vkdlm_error err;
     const gpu_pipeline *pipeline;
     uint32_t size, lanes;
-    choose_shape(gpu_device_caps(device), a->ld, &size, &lanes);
+    rows_shape(gpu_device_caps(device), a->ld, CPU_LANES, &size, &lanes);
     const gpu_spec spec = {.n = 4, .value = {size, lanes, a->n_branches, a->normalise}};
     if (gpu_pipeline_get(device, GPU_KERNEL_FLOW_STAGE, &spec, &pipeline, &err)) {
         gpu_commands_fail(commands, &err);
@@ -87,7 +72,8 @@ void ops_flow_softmax(gpu_device *device, gpu_commands *commands, gpu_view logit
     const gpu_pipeline *pipeline;
     const gpu_caps *caps = gpu_device_caps(device);
     const gpu_spec spec = {.n = 1, .value = {softmax_size(caps, ld)}};
-    if (gpu_pipeline_get(device, use_texels(caps) ? GPU_KERNEL_FLOW_SOFTMAX_TEXELS : GPU_KERNEL_FLOW_SOFTMAX,
+    if (gpu_pipeline_get(device,
+                         rows_use_texels(caps) ? GPU_KERNEL_FLOW_SOFTMAX_TEXELS : GPU_KERNEL_FLOW_SOFTMAX,
                          &spec, &pipeline, &err)) {
         gpu_commands_fail(commands, &err);
         return;
@@ -122,7 +108,7 @@ void ops_flow_vocabulary(gpu_device *device, gpu_commands *commands, const weigh
     const gpu_pipeline *pipeline;
     const gpu_caps *caps = gpu_device_caps(device);
     uint32_t size, lanes, slice = weight_panels_per_slice(vocabulary, caps);
-    choose_shape(caps, ld, &size, &lanes);
+    rows_shape(caps, ld, CPU_LANES, &size, &lanes);
     const gpu_spec spec = {.n = 2, .value = {size, lanes}};
     vkdlm_status status = VKDLM_OK;
     if (slice == 0)
@@ -133,8 +119,8 @@ void ops_flow_vocabulary(gpu_device *device, gpu_commands *commands, const weigh
                            (unsigned long long)caps->max_storage_range_bytes);
     else
         status = gpu_pipeline_get(
-            device, use_texels(caps) ? GPU_KERNEL_FLOW_VOCABULARY_TEXELS : GPU_KERNEL_FLOW_VOCABULARY, &spec,
-            &pipeline, &err);
+            device, rows_use_texels(caps) ? GPU_KERNEL_FLOW_VOCABULARY_TEXELS : GPU_KERNEL_FLOW_VOCABULARY,
+            &spec, &pipeline, &err);
     if (status) {
         gpu_commands_fail(commands, &err);
         return;

@@ -2,23 +2,12 @@
 
 #include "base/error.h"
 #include "ops/groups.h"
+#include "ops/rows.h"
 #include "shaders/params.h"
 
-/* Invocations of a workgroup and how many of them share a row. Measured on Mesa's and SwiftShader's CPU
- * drivers (1024 x 768): a row per invocation is 1.5 to 2 times as fast as a row per subgroup and 5 times as
- * fast as a row per 128 invocations. A GPU needs the wide form to fill itself with few rows. */
-static void choose_shape(const gpu_caps *caps, uint32_t ld, uint32_t *size, uint32_t *lanes)
-{
-    if (caps->type == GPU_TYPE_CPU) {
-        *size = 8;
-        *lanes = 1;
-        return;
-    }
-    *size = 128;
-    *lanes = 8;
-    while (*lanes < *size && *lanes * 4 < ld)
-        *lanes *= 2;
-}
+/* Lanes of a row on CPU drivers. Measured on Mesa's and SwiftShader's (1024 x 768): a row per invocation
+ * is 1.5 to 2 times as fast as a row per subgroup and 5 times as fast as a row per 128 invocations. */
+#define CPU_LANES 1u
 
 void ops_norm(gpu_device *device, gpu_commands *commands, const norm_args *a)
 {
@@ -26,11 +15,10 @@ void ops_norm(gpu_device *device, gpu_commands *commands, const norm_args *a)
     const gpu_pipeline *pipeline;
     const gpu_caps *caps = gpu_device_caps(device);
     uint32_t size, lanes;
-    choose_shape(caps, a->ld, &size, &lanes);
+    rows_shape(caps, a->ld, CPU_LANES, &size, &lanes);
     const gpu_spec spec = {.n = 4,
                            .value = {size, lanes, a->source.buffer != NULL, a->row_seq.buffer != NULL}};
-    /* Texels are 2 to 4 times as fast on Mesa's CPU driver; GPUs load four floats at once either way. */
-    bool texels = caps->type == GPU_TYPE_CPU && caps->texel_buffers;
+    bool texels = rows_use_texels(caps);
     if (gpu_pipeline_get(device, texels ? GPU_KERNEL_NORM_TEXELS : GPU_KERNEL_NORM, &spec, &pipeline, &err)) {
         gpu_commands_fail(commands, &err);
         return;

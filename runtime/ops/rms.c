@@ -2,24 +2,16 @@
 
 #include "base/error.h"
 #include "ops/groups.h"
+#include "ops/rows.h"
 #include "shaders/params.h"
 
-/* Invocations of a workgroup and how many of them share a row. The number may depend on the device and on the
- * row's length, never on n_rows: it fixes the order of the sums. Measured on Mesa's CPU driver: with one row
- * of 2048 columns 8 lanes take 18 us and one takes 40, of which 10 are the dispatch; with many such rows they
- * are equal. Of 256 columns one row takes 12 to 17 us either way, and of many rows one lane is a third
- * faster. SwiftShader agrees (2048: 74 and 270 us). */
-static void choose_shape(const gpu_caps *caps, uint32_t ld, uint32_t *size, uint32_t *lanes)
+/* Lanes of a row on CPU drivers, by its length. Measured on Mesa's: with one row of 2048 columns 8 lanes take
+ * 18 us and one takes 40, of which 10 are the dispatch; with many such rows they are equal. Of 256 columns
+ * one row takes 12 to 17 us either way, and of many rows one lane is a third faster. SwiftShader agrees
+ * (2048: 74 and 270 us). */
+static uint32_t cpu_lanes(uint32_t ld)
 {
-    if (caps->type == GPU_TYPE_CPU) {
-        *size = 8;
-        *lanes = ld >= 1024 ? 8 : 1;
-        return;
-    }
-    *size = 128;
-    *lanes = 8;
-    while (*lanes < *size && *lanes * 4 < ld)
-        *lanes *= 2;
+    return ld >= 1024 ? 8 : 1;
 }
 
 void ops_rms(gpu_device *device, gpu_commands *commands, const rms_args *a)
@@ -28,13 +20,12 @@ void ops_rms(gpu_device *device, gpu_commands *commands, const rms_args *a)
     const gpu_pipeline *pipeline;
     const gpu_caps *caps = gpu_device_caps(device);
     uint32_t size, lanes;
-    choose_shape(caps, a->ld, &size, &lanes);
+    rows_shape(caps, a->ld, cpu_lanes(a->ld), &size, &lanes);
     bool has_add = a->add.buffer != NULL;
     const gpu_spec spec = {
         .n = 6,
         .value = {size, lanes, a->source.buffer != NULL, a->row_mod.buffer != NULL, a->scale_shift, has_add}};
-    /* As in norm.c: texels pay on Mesa's CPU driver. */
-    bool texels = caps->type == GPU_TYPE_CPU && caps->texel_buffers;
+    bool texels = rows_use_texels(caps);
     if (gpu_pipeline_get(device, texels ? GPU_KERNEL_RMS_TEXELS : GPU_KERNEL_RMS, &spec, &pipeline, &err)) {
         gpu_commands_fail(commands, &err);
         return;
