@@ -10,9 +10,8 @@
 // is in. The variance is the mean square of the differences from the mean, which does not cancel.
 #version 450
 #include "params.h"
+#include "rows.glsl"
 
-layout(local_size_x_id = 0) in;
-layout(constant_id = 1) const uint LANES = 1;
 layout(constant_id = 2) const bool HAS_SOURCE = false;
 layout(constant_id = 3) const bool HAS_SEQUENCE = false;
 
@@ -35,42 +34,10 @@ layout(binding = 5) readonly buffer Sequence { uint row_seq[]; };
 
 layout(push_constant) uniform Push { norm_params p; };
 
-shared float partial[gl_WorkGroupSize.x];
-
-// Sum over the invocations of a row, the same in each of them.
-float reduce(float value, uint lane)
-{
-    if (LANES == 1u)
-        return value;
-    uint i = gl_LocalInvocationID.x;
-    barrier();
-    partial[i] = value;
-    for (uint step = LANES / 2u; step > 0u; step /= 2u) {
-        barrier();
-        if (lane < step)
-            partial[i] += partial[i + step];
-    }
-    barrier();
-    return partial[i - lane];
-}
-
-float sum4(vec4 v)
-{
-    return (v.x + v.y) + (v.z + v.w);
-}
-
-// 1 in the columns 4 c4 .. 4 c4 + 3 that are within the row, 0 in the pad.
-vec4 inside(uint c4)
-{
-    return vec4(lessThan(uvec4(4u * c4) + uvec4(0, 1, 2, 3), uvec4(p.n_columns)));
-}
-
 void main()
 {
-    uint rows_per_group = gl_WorkGroupSize.x / LANES;
-    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    uint lane = gl_LocalInvocationID.x % LANES;
-    uint wanted = group * rows_per_group + gl_LocalInvocationID.x / LANES;
+    uint lane = row_lane();
+    uint wanted = row_wanted();
     // Every invocation must reach the barriers: those past the end repeat the last row and write nothing.
     uint row = min(wanted, p.n_rows - 1u);
     uint n4 = p.ld / 4u;
@@ -86,8 +53,8 @@ void main()
     for (uint c = lane; c < whole; c += LANES)
         sum += LOAD(x, from + c);
     if (has_tail)
-        sum += LOAD(x, from + whole) * inside(whole);
-    float mean = reduce(sum4(sum), lane) / float(p.n_columns);
+        sum += inside(LOAD(x, from + whole), whole, p.n_columns);
+    float mean = row_sum(sum4(sum)) / float(p.n_columns);
 
     vec4 squares = vec4(0);
     for (uint c = lane; c < whole; c += LANES) {
@@ -95,10 +62,10 @@ void main()
         squares += d * d;
     }
     if (has_tail) {
-        vec4 d = (LOAD(x, from + whole) - mean) * inside(whole);
+        vec4 d = inside(LOAD(x, from + whole) - mean, whole, p.n_columns);
         squares += d * d;
     }
-    float variance = reduce(sum4(squares), lane) / float(p.n_columns);
+    float variance = row_sum(sum4(squares)) / float(p.n_columns);
     float factor = 1.0 / sqrt(variance + p.eps);
 
     if (wanted >= p.n_rows)
@@ -110,7 +77,7 @@ void main()
     if (has_tail) {
         vec4 v = (LOAD(x, from + whole) - mean) * factor * LOAD(weight, whole);
         v = v * (1.0 + LOAD(modulation, scale + whole)) + LOAD(modulation, shift + whole);
-        y[to + whole] = v * inside(whole);
+        y[to + whole] = inside(v, whole, p.n_columns);
     }
     for (uint c = whole + 1u + lane; c < n4; c += LANES)
         y[to + c] = vec4(0);

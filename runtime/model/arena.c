@@ -1,5 +1,7 @@
 #include "model/arena.h"
 
+#include <string.h>
+
 #include "base/size.h"
 
 #define ALIGNMENT_BYTES 256u
@@ -68,4 +70,10 @@ void arena_destroy(arena *a)
     gpu_buffer_destroy(&a->device);
     gpu_buffer_destroy(&a->upload);
     gpu_buffer_destroy(&a->readback);
+}
+
+void arena_copy_rows(float *to, const float *from, uint32_t n, uint32_t columns, uint32_t ld)
+{
+    for (uint32_t r = 0; r < n; r++)
+        memcpy(to + (size_t)r * columns, from + (size_t)r * ld, columns * sizeof *to);
 }

@@ -36,6 +36,9 @@ vkdlm_status arena_create(gpu_device *device, const arena_piece *pieces, uint32_
 /* A zeroed arena is allowed. */
 void arena_destroy(arena *a);
 
+/* Copies n rows of `columns` floats out of rows of ld floats, in host memory. */
+void arena_copy_rows(float *to, const float *from, uint32_t n, uint32_t columns, uint32_t ld);
+
 /* Host address of a view into mapped memory. */
 static inline void *view_mapped(gpu_view view)
 {

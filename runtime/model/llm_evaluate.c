@@ -131,11 +131,11 @@ vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *e
         if (request->x_hat)
             read_x_hat(ws, request);
         if (request->logits)
-            rows_copy(request->logits, e.logits.mapped, n, config->vocab_size,
-                      weight_pad(config->vocab_size));
+            arena_copy_rows(request->logits, e.logits.mapped, n, config->vocab_size,
+                            weight_pad(config->vocab_size));
         if (request->hidden)
-            rows_copy(request->hidden, e.hidden.mapped, n * (config->n_blocks + 1), config->hidden_dim,
-                      model->ld);
+            arena_copy_rows(request->hidden, e.hidden.mapped, n * (config->n_blocks + 1), config->hidden_dim,
+                            model->ld);
         c->counters.submissions++;
         c->counters.path_rows += all_at_start(request) ? 0 : n;
     }

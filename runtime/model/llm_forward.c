@@ -56,11 +56,11 @@ vkdlm_status llm_forward(llm_workspace *ws, const int32_t *tokens, uint32_t leng
         status = forward_piece(ws, tokens, first, n, hidden ? &states : NULL, &out, err);
         for (; !status && r < n_rows && rows[r] < first + n; r++) {
             uint32_t at = rows[r] - first;
-            rows_copy(logits + (size_t)r * v, (const float *)out.mapped + (size_t)at * weight_pad(v), 1, v,
-                      0);
+            arena_copy_rows(logits + (size_t)r * v, (const float *)out.mapped + (size_t)at * weight_pad(v), 1,
+                            v, 0);
             for (uint32_t i = 0; hidden && i < n_states; i++)
-                rows_copy(hidden + ((size_t)i * n_rows + r) * d,
-                          (const float *)states.mapped + ((size_t)i * n + at) * model->ld, 1, d, 0);
+                arena_copy_rows(hidden + ((size_t)i * n_rows + r) * d,
+                                (const float *)states.mapped + ((size_t)i * n + at) * model->ld, 1, d, 0);
         }
     }
     gpu_buffer_destroy(&states);

@@ -99,9 +99,3 @@ uint64_t rows_flow_bytes(const llm_workspace *ws, uint32_t n_rows)
 {
     return (uint64_t)n_rows * weight_pad(ws->model->path.config.flow_dim) * sizeof(float);
 }
-
-void rows_copy(float *to, const float *from, uint32_t n, uint32_t columns, uint32_t ld)
-{
-    for (uint32_t r = 0; r < n; r++)
-        memcpy(to + (size_t)r * columns, from + (size_t)r * ld, columns * sizeof *to);
-}

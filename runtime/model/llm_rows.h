@@ -32,7 +32,5 @@ l2d_rows rows_path(const llm_workspace *ws, uint32_t n, uint32_t call);
 void rows_write_flow_row(const llm_workspace *ws, uint32_t at, const float *x, float scale);
 /* Bytes of n rows of the flow's dimension. */
 uint64_t rows_flow_bytes(const llm_workspace *ws, uint32_t n_rows);
-/* Copies n rows of `columns` floats out of rows of ld floats. */
-void rows_copy(float *to, const float *from, uint32_t n, uint32_t columns, uint32_t ld);
 
 #endif

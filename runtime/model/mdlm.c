@@ -322,13 +322,6 @@ denoiser mdlm_denoiser(mdlm_workspace *ws)
 /* Host memory for the logits of one pass of the output layer. */
 #define LOGITS_BYTES (32u << 20)
 
-/* Copies n rows of `columns` floats out of rows of ld floats. */
-static void copy_rows(float *to, const float *from, uint32_t n, uint32_t columns, uint32_t ld)
-{
-    for (uint32_t r = 0; r < n; r++)
-        memcpy(to + (size_t)r * columns, from + (size_t)r * ld, columns * sizeof *to);
-}
-
 /* The blocks, and the hidden states of the wanted rows. */
 static vkdlm_status forward_network(mdlm_workspace *ws, const uint32_t *rows, uint32_t n_rows, float *hidden,
                                     vkdlm_error *err)
@@ -388,7 +381,7 @@ static vkdlm_status forward_logits(mdlm_workspace *ws, const uint32_t *rows, uin
                                   .bias = model->head_bias});
         status = gpu_submit_wait(ws->commands, err);
         if (!status)
-            copy_rows(logits + (size_t)first * vocab, buffer.mapped, n, vocab, ld);
+            arena_copy_rows(logits + (size_t)first * vocab, buffer.mapped, n, vocab, ld);
     }
     gpu_buffer_destroy(&buffer);
     return status;
