@@ -42,6 +42,32 @@ typedef struct vkdlm_token_step {
 /* Called after each token, in order within a sample; samples of a batch interleave. false cancels. */
 typedef bool (*vkdlm_token_fn)(void *user, const vkdlm_token_step *step);
 
+/* One evaluation of the velocity on the way to a new token, or (last) the one at the end time that the token
+ * is drawn from. Those from t = 1 on, which run no network, are left out; that at t = 0 is the base model's.
+ * With guidance it is the branch of the class. Pointers live until the callback returns. */
+typedef struct vkdlm_flow_step {
+    uint64_t sample;
+    uint32_t token_index; /* of the new token, from 0 */
+    uint32_t index;       /* of the evaluation within the token, from 0 */
+    bool last;
+    double time;
+    const float *x; /* the state it was evaluated at, on the scale of the noise, [dim] */
+    uint32_t dim;
+    int32_t xhat_id; /* token that x_hat is the embedding of; with averages the most probable one; last: the
+                        token */
+    float entropy;   /* nats, of the distribution that x_hat (the token) comes from; at temperature 1 where
+                        x_hat is   its most probable token */
+    /* The most probable tokens of that distribution, as in vkdlm_step. [n_candidates] */
+    uint32_t n_candidates;
+    const int32_t *candidate_ids;
+    const float *candidate_probs;
+    float wd_norm;      /* Euclidean norm of w_d(t), the weight of the path's output; 0 at t = 0 */
+    uint64_t device_ns; /* of the evaluation, which a batch shares; 0 when the device does not tell */
+} vkdlm_flow_step;
+
+/* Called for each evaluation of a refined token, in order, before on_token of that token; false cancels. */
+typedef bool (*vkdlm_flow_step_fn)(void *user, const vkdlm_flow_step *step);
+
 /* A finished sample. Pointers live until the callback returns. */
 typedef struct vkdlm_completion {
     uint64_t sample; /* index in the run: prompt * num_samples + copy */
@@ -75,7 +101,9 @@ typedef struct vkdlm_complete_options {
     uint64_t first_sample; /* number of the first sample's random stream */
     bool cache_f16;        /* keys and values are kept in half precision */
     vkdlm_flow_options flow;
-    vkdlm_token_fn on_token; /* may be NULL */
+    uint32_t n_candidates;           /* that on_flow_step tells, at most VKDLM_MAX_CANDIDATES */
+    vkdlm_flow_step_fn on_flow_step; /* may be NULL, and costs nothing then */
+    vkdlm_token_fn on_token;         /* may be NULL */
     vkdlm_completion_fn on_sample;
     void *user;
 } vkdlm_complete_options;

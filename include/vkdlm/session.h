@@ -59,6 +59,8 @@ typedef struct vkdlm_noise {
     double sigma_min, sigma_max; /* each that is 0 takes its default */
 } vkdlm_noise;
 
+#define VKDLM_MAX_CANDIDATES 1024
+
 /* One evaluation of the network as the callback sees it. Pointers live until the callback returns. */
 typedef struct vkdlm_step {
     uint64_t sample; /* index of the sample in the run */
@@ -69,13 +71,23 @@ typedef struct vkdlm_step {
     uint32_t evaluations;  /* of the network for this sample so far */
     const int32_t *tokens; /* canvas after the step, [length] */
     uint32_t length;
-    uint32_t n_masked;       /* positions still masked */
-    const uint32_t *changed; /* positions that this step unmasked, [n_changed] */
-    uint32_t n_changed;
-    /* For each changed position: probability of the token it took and entropy (nats) of its distribution,
-     * after temperature, top-k and top-p. [n_changed] */
+    uint32_t n_masked; /* positions still masked */
+    /* Positions whose distribution was computed, [n_evaluated]: first those that this step unmasked,
+     * n_changed of them, then, where the options say evaluate_all, those that stay masked. */
+    const uint32_t *changed;
+    uint32_t n_changed, n_evaluated;
+    /* For each: probability of the token it took (that stays masked: of the most probable one) and entropy
+     * (nats) of its distribution, after temperature, top-k and top-p. [n_evaluated] */
     const float *probability;
     const float *entropy;
+    /* For each, where the options ask for candidates: the most probable tokens of that distribution, most
+     * probable first, the lowest id of equals first; id -1 and probability 0 when there are fewer.
+     * [n_evaluated, n_candidates]; NULL otherwise. */
+    uint32_t n_candidates;
+    const int32_t *candidate_ids;
+    const float *candidate_probs;
+    uint64_t host_ns;   /* wall time of the evaluation, which a batch shares */
+    uint64_t device_ns; /* of it, on the device; 0 when the device does not tell */
 } vkdlm_step;
 
 /* Called after each evaluation, in order within a sample; samples of a batch interleave. Return false to
@@ -121,6 +133,10 @@ typedef struct vkdlm_generate_options {
     double top_p;             /* in (0, 1); 0 or 1: off */
     uint64_t seed;
     uint64_t first_sample; /* number of the first sample's random stream */
+    /* What the steps tell. Neither changes the tokens. */
+    uint32_t n_candidates; /* most probable tokens of each evaluated position, at most VKDLM_MAX_CANDIDATES;
+                              0: none */
+    bool evaluate_all;     /* also positions that stay masked; costs the output layer for them */
     vkdlm_step_fn on_step; /* may be NULL */
     vkdlm_sample_fn on_sample;
     void *user;

@@ -14,5 +14,6 @@
 #include <vkdlm/status.h>
 #include <vkdlm/tensors.h>
 #include <vkdlm/tokenizer.h>
+#include <vkdlm/trajectory.h>
 
 #endif

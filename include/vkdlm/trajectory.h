@@ -1,0 +1,151 @@
+/* Trajectories: recording how a run went, step by step, and reading such files.
+ *
+ * A file is in the safetensors format, so that it can be opened by any library for it. Its __metadata__ has
+ * `format` "denoising-trajectory", `version` "1", `kind` "masked" or "flow", and `model`, `sampler` (JSON of
+ * every option), `seed`, `device`, `prompt`, `tokenizer`, `mask_id`. Tensors of a masked run with S
+ * evaluations, L positions and K candidates: tokens I32 [S + 1, L] (row 0: the start), time F32 [S + 1], nfe
+ * I32 [S + 1] (cumulative), topk_ids I32 [S, L, K], topk_probs F32 [S, L, K], entropy F32 [S, L], confidence
+ * F32 [S, L], host_ns, device_ns I64 [S]; of a flow's run with N new tokens, E evaluations in all and a
+ * diffusion space of n dimensions: token_index I32 [E], t F32 [E], x F32 [E, n], xhat_id I32 [E], topk_ids
+ * I32 [E, K], topk_probs F32 [E, K], entropy F32 [E], wd_norm F32 [E], tokens I32 [N], device_ns I64 [E]; of
+ * both, the text of the ids that occur: piece_ids I32 [P] (ascending), piece_bytes U8 [..], piece_offsets I32
+ * [P + 1].
+ *
+ * Thread rules: an open trajectory is immutable and may be read from any thread; a recorder belongs to one.
+ */
+#ifndef VKDLM_TRAJECTORY_H
+#define VKDLM_TRAJECTORY_H
+
+#include <vkdlm/complete.h>
+#include <vkdlm/session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- reading -------------------------------------------------------------------------------------- */
+
+typedef enum vkdlm_trajectory_kind {
+    VKDLM_TRAJECTORY_MASKED,
+    VKDLM_TRAJECTORY_FLOW,
+} vkdlm_trajectory_kind;
+
+typedef struct vkdlm_trajectory vkdlm_trajectory;
+
+/* Pointers live as long as the trajectory; texts are UTF-8 without NUL, "" when the file has none. */
+typedef struct vkdlm_trajectory_info {
+    vkdlm_trajectory_kind kind;
+    uint32_t n_candidates; /* K, 0: none were recorded */
+    /* Masked runs. */
+    uint32_t n_steps; /* S */
+    uint32_t length;  /* L */
+    int32_t mask_id;  /* -1 when the file does not tell */
+    /* Flow runs. */
+    uint32_t n_tokens;      /* N */
+    uint32_t n_evaluations; /* E */
+    uint32_t dim;           /* n */
+    const int32_t *tokens;  /* [n_tokens] */
+    uint32_t n_pieces;
+    const char *model, *sampler, *seed, *device, *prompt, *tokenizer;
+} vkdlm_trajectory_info;
+
+/* Opens a file through mmap and checks every tensor's type and shape, that ids are not negative (candidates:
+ * -1 or more), that pieces are ascending and their offsets within the bytes, and that evaluations follow one
+ * another. Floats may be anything. Errors: NOT_FOUND, IO, MALFORMED (file, tensor, expected, found),
+ * UNSUPPORTED (another version), OUT_OF_HOST_MEMORY. *out is NULL on failure; NULL may be closed. The file
+ * must not shrink while it is open. */
+VKDLM_API vkdlm_status vkdlm_trajectory_open(const char *path, vkdlm_trajectory **out, vkdlm_error *err);
+VKDLM_API void vkdlm_trajectory_close(vkdlm_trajectory *trajectory);
+
+VKDLM_API void vkdlm_trajectory_get_info(const vkdlm_trajectory *trajectory, vkdlm_trajectory_info *out);
+
+/* The state of a masked run after a step, and what the step's evaluation found. */
+typedef struct vkdlm_trajectory_step {
+    const int32_t *tokens; /* [length] */
+    float time;            /* t, 1 at the start */
+    int32_t evaluations;   /* so far */
+    /* Of the step; NULL (and 0) for step 0, the start. Of a position that was not evaluated: ids -1,
+     * probabilities 0, entropy and confidence NaN. */
+    const int32_t *previous; /* tokens before the step, [length] */
+    const int32_t
+        *topk_ids; /* [length, n_candidates], most probable first; -1: fewer tokens had a probability */
+    const float *topk_probs; /* [length, n_candidates] */
+    const float *entropy;    /* [length], nats */
+    const float *confidence; /* [length]: probability of the token it took, or that stays masked would take */
+    int64_t host_ns, device_ns;
+} vkdlm_trajectory_step;
+
+/* step: 0 (the start) .. n_steps. False, and *out zeroed, past the end and for a flow's run. */
+VKDLM_API bool vkdlm_trajectory_get_step(const vkdlm_trajectory *trajectory, uint32_t step,
+                                         vkdlm_trajectory_step *out);
+
+/* One evaluation of a flow's run; fields as in vkdlm_flow_step. */
+typedef struct vkdlm_trajectory_evaluation {
+    uint32_t token_index; /* ascending */
+    float time;
+    const float *x; /* [dim] */
+    int32_t xhat_id;
+    const int32_t *topk_ids; /* [n_candidates] */
+    const float *topk_probs; /* [n_candidates] */
+    float entropy, wd_norm;
+    int64_t device_ns;
+} vkdlm_trajectory_evaluation;
+
+/* False, and *out zeroed, past the end and for a masked run. */
+VKDLM_API bool vkdlm_trajectory_get_evaluation(const vkdlm_trajectory *trajectory, uint32_t index,
+                                               vkdlm_trajectory_evaluation *out);
+
+/* First evaluation of new token `token` (0 .. n_tokens): those of the token are [first(token), first(token +
+ * 1)), none when it was not refined. */
+VKDLM_API uint32_t vkdlm_trajectory_first_evaluation(const vkdlm_trajectory *trajectory, uint32_t token);
+
+/* The bytes of a token, which may be a part of a character and hold anything; NULL when the file does not
+ * have them. */
+VKDLM_API const char *vkdlm_trajectory_piece(const vkdlm_trajectory *trajectory, int32_t id, size_t *size);
+
+/* ---- recording ------------------------------------------------------------------------------------ */
+
+/* Writes one sample of a run as it goes, by the callbacks below. Memory does not grow with the steps: they
+ * wait in a file without a name beside the target until the recording is finished, and only then the target
+ * appears, whole. */
+typedef struct vkdlm_recorder vkdlm_recorder;
+
+/* Zeroed but for one of masked and flow is a valid default. Everything is copied. */
+typedef struct vkdlm_recorder_options {
+    const vkdlm_generate_options
+        *masked; /* the run: what the file says of it, and how many candidates it keeps */
+    const vkdlm_complete_options *flow;
+    uint64_t sample;   /* which sample of the run is recorded; steps of others are passed over */
+    int32_t mask_id;   /* of a masked run */
+    const char *model; /* of the metadata, UTF-8; NULL: "" */
+    const char *device;
+    const char *prompt;
+    const char *tokenizer_path;
+    const vkdlm_tokenizer *tokenizer; /* gives the pieces and must outlive the recorder; NULL: no pieces */
+} vkdlm_recorder_options;
+
+/* Errors: INVALID_ARGUMENT, NOT_FOUND (no such directory), IO, OUT_OF_HOST_MEMORY. */
+VKDLM_API vkdlm_status vkdlm_recorder_create(const char *path, const vkdlm_recorder_options *options,
+                                             vkdlm_recorder **out, vkdlm_error *err);
+
+/* Ready-made callbacks: pass them as on_step, or as on_flow_step and on_token, with the recorder as the user
+ * pointer, or call them from callbacks of your own. They give false after a failure (a full disk), of which
+ * finish tells. */
+VKDLM_API bool vkdlm_recorder_on_step(void *recorder, const vkdlm_step *step);
+VKDLM_API bool vkdlm_recorder_on_flow_step(void *recorder, const vkdlm_flow_step *step);
+VKDLM_API bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step);
+/* Not needed, but for samples that no step was run for, whose canvas it records. */
+VKDLM_API bool vkdlm_recorder_on_sample(void *recorder, const vkdlm_sample *sample);
+
+/* Writes the file with what has been recorded so far (a cancelled run: the steps that were finished) and
+ * destroys the recorder whatever the outcome. Errors: IO (that of a callback included); INVALID_ARGUMENT when
+ * nothing was recorded; OUT_OF_HOST_MEMORY. On failure there is no file, or the one that was there before. */
+VKDLM_API vkdlm_status vkdlm_recorder_finish(vkdlm_recorder *recorder, vkdlm_error *err);
+/* Gives up: writes nothing. NULL is allowed. */
+VKDLM_API void vkdlm_recorder_abort(vkdlm_recorder *recorder);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
