@@ -19,39 +19,6 @@ const matmul_shape matmul_shapes[MATMUL_N_SHAPES] = {
     {"shared 64", MATMUL_SHARED, 64, 64, 0, 0},
 };
 
-/* What each device prefers, and up to how many rows a shape is taken. */
-struct preference {
-    enum matmul_family family;
-    uint32_t rows, most_rows;
-};
-static const struct preference prefer_cpu[] = {
-    {MATMUL_TEXELS, 1, 1},           {MATMUL_TEXELS, 2, 2},
-    {MATMUL_TEXELS, 4, 4},           {MATMUL_TEXELS, 8, 8},
-    {MATMUL_TEXELS, 16, UINT32_MAX}, {MATMUL_SUBGROUP, 1, 1},
-    {MATMUL_SUBGROUP, 2, 2},         {MATMUL_SUBGROUP, 4, 4},
-    {MATMUL_SUBGROUP, 8, 8},         {MATMUL_SUBGROUP, 32, UINT32_MAX},
-};
-static const struct preference prefer_narrow[] = {
-    {MATMUL_PLAIN_1, 4, 3},
-    {MATMUL_PLAIN_4, 16, UINT32_MAX},
-};
-static const struct preference prefer_gpu[] = {
-    {MATMUL_SUBGROUP, 1, 1},          {MATMUL_SUBGROUP, 2, 2},         {MATMUL_SUBGROUP, 4, 4},
-    {MATMUL_SUBGROUP, 8, 8},          {MATMUL_SHARED, 64, UINT32_MAX}, {MATMUL_PLAIN_1, 4, 3},
-    {MATMUL_PLAIN_4, 16, UINT32_MAX},
-};
-
-static const matmul_shape *first_usable(const gpu_caps *caps, const struct preference *list, size_t n,
-                                        uint32_t n_rows)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < MATMUL_N_SHAPES; j++)
-            if (n_rows <= list[i].most_rows && matmul_shapes[j].family == list[i].family &&
-                matmul_shapes[j].rows == list[i].rows && matmul_shape_usable(caps, &matmul_shapes[j]))
-                return &matmul_shapes[j];
-    return NULL;
-}
-
 bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
 {
     switch (shape->family) {
@@ -64,18 +31,6 @@ bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
     default:
         return true;
     }
-}
-
-const matmul_shape *matmul_select(const gpu_caps *caps, uint32_t n_rows)
-{
-    const matmul_shape *shape = NULL;
-    if (caps->type != GPU_TYPE_CPU)
-        shape = first_usable(caps, prefer_gpu, sizeof prefer_gpu / sizeof *prefer_gpu, n_rows);
-    else if (caps->subgroup_size >= 8)
-        shape = first_usable(caps, prefer_cpu, sizeof prefer_cpu / sizeof *prefer_cpu, n_rows);
-    if (!shape)
-        shape = first_usable(caps, prefer_narrow, sizeof prefer_narrow / sizeof *prefer_narrow, n_rows);
-    return shape;
 }
 
 uint32_t matmul_type_index(vkdlm_dtype dtype)
@@ -136,7 +91,8 @@ static vkdlm_status make_plan(gpu_device *device, const matmul_args *a, const ma
     const gpu_caps *caps = gpu_device_caps(device);
     assert(!a->lora_b || (a->lora_b->dtype == VKDLM_DTYPE_F32 && a->lora_b->n_panels == a->w->n_panels));
     assert(a->residual.buffer || !a->gate.buffer);
-    assert(!a->residual.buffer || a->activation == MATMUL_LINEAR);
+    assert(!a->residual.buffer || a->activation == MATMUL_LINEAR || a->activation == MATMUL_TIMES);
+    assert(a->activation != MATMUL_TIMES || (a->residual.buffer && !a->gate.buffer));
     uint64_t widest = a->ldx > a->ldy ? a->ldx : a->ldy;
     if (a->lora_b && a->ldz > widest)
         widest = a->ldz;
