@@ -52,6 +52,11 @@ VKDLM_API int32_t vkdlm_tokenizer_find(const vkdlm_tokenizer *tokenizer, const c
 /* True for an added token marked special (end of text, chat markers, ...). */
 VKDLM_API bool vkdlm_tokenizer_is_special(const vkdlm_tokenizer *tokenizer, int32_t id);
 
+/* The bytes that a token stands for, which may be a part of a character; none for an id that does not exist.
+ * Those of a sequence, one after the other, are its text. */
+VKDLM_API vkdlm_status vkdlm_tokenizer_piece(const vkdlm_tokenizer *tokenizer, int32_t id, vkdlm_text *out,
+                                             vkdlm_error *err);
+
 /* Encodes size bytes of text (NUL is a character like others). Text that is not UTF-8 is read with
  * each maximal ill-formed subpart replaced by U+FFFD. flags: vkdlm_tokenize_flags. *out is owned by
  * the caller on success and {NULL, 0} on failure. */

@@ -110,13 +110,14 @@ VKDLM_API const char *vkdlm_trajectory_piece(const vkdlm_trajectory *trajectory,
  * appears, whole. */
 typedef struct vkdlm_recorder vkdlm_recorder;
 
-/* Zeroed but for one of masked and flow is a valid default. Everything is copied. */
+/* Zeroed but for info and one of masked and flow is a valid default. Everything is copied. */
 typedef struct vkdlm_recorder_options {
     const vkdlm_generate_options
         *masked; /* the run: what the file says of it, and how many candidates it keeps */
     const vkdlm_complete_options *flow;
-    uint64_t sample;   /* which sample of the run is recorded; steps of others are passed over */
-    int32_t mask_id;   /* of a masked run */
+    uint64_t sample; /* which sample of the run is recorded; steps of others are passed over */
+    const vkdlm_model_info
+        *info;         /* of the model that runs: its mask token, and defaults of its diffusion path */
     const char *model; /* of the metadata, UTF-8; NULL: "" */
     const char *device;
     const char *prompt;

@@ -101,6 +101,24 @@ vkdlm_status vkdlm_detokenize(const vkdlm_tokenizer *tokenizer, const int32_t *i
     return VKDLM_OK;
 }
 
+vkdlm_status vkdlm_tokenizer_piece(const vkdlm_tokenizer *tokenizer, int32_t id, vkdlm_text *out,
+                                   vkdlm_error *err)
+{
+    if (!tokenizer || !out)
+        return error_set(err, VKDLM_INVALID_ARGUMENT, "vkdlm_tokenizer_piece: %s is NULL",
+                         tokenizer ? "out" : "tokenizer");
+    *out = (vkdlm_text){0};
+    /* Not the first of its text: words come with the space before them. */
+    vkdlm_decoder d = {.tokenizer = tokenizer, .any = true};
+    if (!push_token(&d, id) || !text_bytes_reserve(&d.pending, 1)) {
+        text_bytes_deinit(&d.pending);
+        return out_of_memory(err);
+    }
+    d.pending.data[d.pending.size] = 0;
+    *out = (vkdlm_text){d.pending.data, d.pending.size};
+    return VKDLM_OK;
+}
+
 vkdlm_status vkdlm_decoder_create(const vkdlm_tokenizer *tokenizer, bool skip_special, vkdlm_decoder **out,
                                   vkdlm_error *err)
 {
