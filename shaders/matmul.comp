@@ -4,6 +4,7 @@
 //   ACTIVATION 0: v, 1: GELU (tanh form), 2: SiLU
 //   ACTIVATION 3: Y[m, 4u + i] = SiLU(v[m, 8u + i]) v[m, 8u + 4 + i], i = 0..3: half as many columns
 //   HAS_RESIDUAL: Y[m, n] = R[m, n] + v; with HAS_GATE R[m, n] + gate[g, n] v, g = sequence[m] or 0. R may be Y.
+//   ACTIVATION 4: Y[m, n] = R[m, n] v
 // Mapping, variants and the order of the sums: lib/matmul_core.glsl. A slice of whole panels may be bound as W (and B);
 // then first_column says where it lies in Y, bias and gate.
 #version 450
@@ -70,7 +71,7 @@ void store(uint row, uint column, vec4 v)
         uint g = GATE_BY_ROW ? sequence[min(row, p.n_rows - 1)] * (p.ld_gate >> 2) : 0;
         v = fma(gate[g + column], v, residual[at]);
     } else if (HAS_RESIDUAL)
-        v = residual[at] + v;
+        v = ACTIVATION == 4 ? residual[at] * v : residual[at] + v;
     y[at] = v;
 }
 

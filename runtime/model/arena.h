@@ -45,4 +45,10 @@ static inline void *view_mapped(gpu_view view)
     return (char *)view.buffer->mapped + view.offset_bytes;
 }
 
+/* Part of a view, from a byte offset on. */
+static inline gpu_view view_from(gpu_view view, uint64_t offset_bytes)
+{
+    return (gpu_view){view.buffer, view.offset_bytes + offset_bytes, view.bytes - offset_bytes};
+}
+
 #endif

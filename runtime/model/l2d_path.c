@@ -172,6 +172,24 @@ static void record_gated(const path_pass *pass, const l2d_linear *linear, gpu_vi
     record_linear(pass, linear, &args);
 }
 
+/* SiLU(gate) up in ws->wide, by one product or, of different types, by two. */
+static void record_gate_up(const path_pass *pass, const l2d_block *block, uint32_t ld_mlp)
+{
+    const llm_workspace *ws = pass->ws;
+    bool paired = block->gate_up[1].w.n_columns == 0;
+    matmul_args args = {.x = ws->h,
+                        .ldx = ws->model->ld,
+                        .y = ws->wide,
+                        .ldy = ld_mlp,
+                        .activation = paired ? MATMUL_SWIGLU : MATMUL_SILU};
+    record_linear(pass, &block->gate_up[0], &args);
+    if (paired)
+        return;
+    args.activation = MATMUL_TIMES;
+    args.residual = ws->wide;
+    record_linear(pass, &block->gate_up[1], &args);
+}
+
 static void record_block(path_pass *pass, uint32_t index)
 {
     const llm_workspace *ws = pass->ws;
@@ -189,9 +207,7 @@ static void record_block(path_pass *pass, uint32_t index)
     record_gated(pass, &block->o, ws->mixed, ld_q, L2D_GATE_A);
 
     record_rms(pass, base->mlp_norm, L2D_SCALE_M, L2D_SHIFT_M);
-    matmul_args inner = {
-        .x = ws->h, .ldx = model->ld, .y = ws->wide, .ldy = ld_mlp, .activation = MATMUL_SWIGLU};
-    record_linear(pass, &block->gate_up, &inner);
+    record_gate_up(pass, block, ld_mlp);
     record_gated(pass, &block->down, ws->wide, ld_mlp, L2D_GATE_M);
 }
 

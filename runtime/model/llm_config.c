@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "model/architecture.h"
 
 static const struct architecture {
     const char *name;
@@ -167,11 +168,7 @@ vkdlm_status llm_config_read(const checkpoint *ck, llm_config *out, vkdlm_error 
         return status;
     const struct architecture *architecture = find_architecture(type);
     if (!architecture)
-        return error_set(
-            err, VKDLM_UNSUPPORTED,
-            "'%s': model_type: expected an architecture that this version runs (mdlm, llama, qwen2), found "
-            "'%.100s'",
-            ck->config_path, type);
+        return architecture_refuse(ck, type, err);
     *out =
         (llm_config){.architecture = architecture->name, .qkv_bias = architecture->qkv_bias, .begin_id = -1};
     if (ck->metadata)

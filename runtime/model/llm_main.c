@@ -78,6 +78,28 @@ static void record_qkv(const main_pass *pass, const llm_block *block, uint32_t l
     }
 }
 
+/* SiLU(gate) up in ws->wide, by one product or, of different types, by two. */
+static void record_gate_up(const main_pass *pass, const llm_block *block, uint32_t ld_mlp)
+{
+    const llm_workspace *ws = pass->ws;
+    const llm *model = ws->model;
+    bool paired = block->gate_up[1].n_columns == 0;
+    matmul_args args = {.w = &block->gate_up[0],
+                        .x = ws->h,
+                        .ldx = model->ld,
+                        .y = ws->wide,
+                        .ldy = ld_mlp,
+                        .n_rows = pass->n_rows,
+                        .activation = paired ? MATMUL_SWIGLU : MATMUL_SILU};
+    ops_matmul(model->device, ws->commands, &args);
+    if (paired)
+        return;
+    args.w = &block->gate_up[1];
+    args.activation = MATMUL_TIMES;
+    args.residual = ws->wide;
+    ops_matmul(model->device, ws->commands, &args);
+}
+
 static void record_block(const main_pass *pass, uint32_t index)
 {
     const llm_workspace *ws = pass->ws;
@@ -93,14 +115,7 @@ static void record_block(const main_pass *pass, uint32_t index)
     record_residual(pass, &block->o, ws->mixed, weight_pad(llm_q_dim(config)));
 
     record_rms(pass, block->mlp_norm);
-    ops_matmul(model->device, ws->commands,
-               &(matmul_args){.w = &block->gate_up,
-                              .x = ws->h,
-                              .ldx = model->ld,
-                              .y = ws->wide,
-                              .ldy = ld_mlp,
-                              .n_rows = pass->n_rows,
-                              .activation = MATMUL_SWIGLU});
+    record_gate_up(pass, block, ld_mlp);
     record_residual(pass, &block->down, ws->wide, ld_mlp);
 }
 

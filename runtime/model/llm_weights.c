@@ -28,8 +28,6 @@ static void stack(matrix *m, const vkdlm_tensor *first, const vkdlm_tensor *seco
         if (tensors[i])
             m->parts[n++].tensor = tensors[i];
     set_parts(m, n, first->name);
-    for (uint32_t i = 1; i < n; i++)
-        m->source.widen = m->source.widen || tensors[i]->dtype != first->dtype;
 }
 
 static void pair(matrix *m, const vkdlm_tensor *gate, const vkdlm_tensor *up)
@@ -42,6 +40,7 @@ static void pair(matrix *m, const vkdlm_tensor *gate, const vkdlm_tensor *up)
 static void lora_a(matrix *m, const vkdlm_tensor *first, const vkdlm_tensor *second)
 {
     stack(m, first, second, NULL);
+    m->source.widen = second && second->dtype != first->dtype;
     m->parts[0].transposed = m->parts[1].transposed = true;
     m->source.column_step = weight_part_depth((uint32_t)first->shape[1]);
 }
@@ -99,18 +98,16 @@ static bool is_quantised(const vkdlm_tensor *tensor)
     return vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1;
 }
 
-/* Tensors of different types lie side by side when all are floats. */
 static void visit_qkv(visit *v, const llm_config *config, const llm_block_tensors *from, llm_block *to)
 {
     const vkdlm_tensor *const tensors[] = {from->q, from->k, from->v};
     const qkv_columns columns = llm_qkv_columns(config);
     const uint32_t first_column[] = {columns.q, columns.k, columns.v};
-    bool together = !is_quantised(from->q) && !is_quantised(from->k) && !is_quantised(from->v);
     uint32_t n_pieces = 0;
     for (uint32_t first = 0, last; first < 3; first = last + 1) {
         matrix m;
         last = first;
-        while (last < 2 && (together || tensors[last + 1]->dtype == tensors[first]->dtype))
+        while (last < 2 && tensors[last + 1]->dtype == tensors[first]->dtype)
             last++;
         stack(&m, tensors[first], last > first ? tensors[first + 1] : NULL,
               last > first + 1 ? tensors[first + 2] : NULL);
@@ -122,16 +119,32 @@ static void visit_qkv(visit *v, const llm_config *config, const llm_block_tensor
     }
 }
 
-static void visit_base(visit *v, const llm_config *config, const llm_tensors *tensors, llm *model)
+/* Whether one product can take both. */
+static bool are_paired(const vkdlm_tensor *gate, const vkdlm_tensor *up)
+{
+    return gate->dtype == up->dtype;
+}
+
+static void visit_gate_up(visit *v, const vkdlm_tensor *gate, const vkdlm_tensor *up, weight *slots)
 {
     matrix m;
+    if (are_paired(gate, up)) {
+        pair(&m, gate, up);
+        visit_matrix(v, &m, &slots[0]);
+        return;
+    }
+    visit_tensor(v, gate, &slots[0]);
+    visit_tensor(v, up, &slots[1]);
+}
+
+static void visit_base(visit *v, const llm_config *config, const llm_tensors *tensors, llm *model)
+{
     for (uint32_t i = 0; i < config->n_blocks; i++) {
         const llm_block_tensors *from = &tensors->blocks[i];
         llm_block *to = &model->blocks[i];
         visit_qkv(v, config, from, to);
         visit_tensor(v, from->o, &to->o);
-        pair(&m, from->gate, from->up);
-        visit_matrix(v, &m, &to->gate_up);
+        visit_gate_up(v, from->gate, from->up, to->gate_up);
         visit_tensor(v, from->down, &to->down);
     }
     visit_tensor(v, tensors->head, &model->head);
@@ -179,16 +192,22 @@ static void visit_modulation_in(visit *v, const llm_config *config, const l2d_te
     free(parts);
 }
 
-static void visit_path(visit *v, const llm_config *config, const l2d_tensors *tensors, l2d *path)
+static void visit_path(visit *v, const llm_config *config, const llm_tensors *base,
+                       const l2d_tensors *tensors, l2d *path)
 {
     matrix m;
     double scale = path->config.lora_scale;
     for (uint32_t i = 0; i < config->n_blocks; i++) {
         const l2d_block_tensors *from = &tensors->blocks[i];
+        const llm_block_tensors *shared = &base->blocks[i];
         l2d_block *to = &path->blocks[i];
+        bool paired = from->gate.full ? are_paired(from->gate.full, from->up.full)
+                                      : are_paired(shared->gate, shared->up);
         visit_linear(v, &from->q, NULL, scale, &to->q);
         visit_linear(v, &from->o, NULL, scale, &to->o);
-        visit_linear(v, &from->gate, &from->up, scale, &to->gate_up);
+        visit_linear(v, &from->gate, paired ? &from->up : NULL, scale, &to->gate_up[0]);
+        if (!paired)
+            visit_linear(v, &from->up, NULL, scale, &to->gate_up[1]);
         visit_linear(v, &from->down, NULL, scale, &to->down);
         chunks(&m, from->mod_out, config->hidden_dim);
         visit_matrix(v, &m, &to->modulation);
@@ -315,7 +334,7 @@ vkdlm_status llm_weights_estimate(const llm_config *config, const llm_tensors *t
         visit_base(&v, config, tensors, &model);
     if (!v.status && path) {
         model.path.config = *path_config;
-        visit_path(&v, config, path, &model.path);
+        visit_path(&v, config, tensors, path, &model.path);
         *bytes += path->labels ? path->labels->n_bytes : 0;
     }
     free(model.blocks);
@@ -331,7 +350,8 @@ static void share_base(llm *model)
         l2d_block *to = &model->path.blocks[i];
         to->q.w = weight_first_columns(&from->qkv[0], weight_pad(llm_q_dim(&model->config)));
         to->o.w = from->o;
-        to->gate_up.w = from->gate_up;
+        for (uint32_t piece = 0; piece < 2; piece++)
+            to->gate_up[piece].w = from->gate_up[piece];
         to->down.w = from->down;
     }
 }
@@ -384,7 +404,7 @@ vkdlm_status llm_weights_upload(llm *model, const llm_tensors *tensors, const l2
     if (!v.status)
         visit_base(&v, config, tensors, model);
     if (!v.status && path)
-        visit_path(&v, config, path, &model->path);
+        visit_path(&v, config, tensors, path, &model->path);
     status = v.status;
     if (!status && path && path->labels)
         status = loader_send_table(&l, path->labels, &model->path.labels_buffer, &model->path.labels, err);
@@ -415,7 +435,8 @@ static void destroy_path(l2d *path, uint32_t n_blocks)
         l2d_block *block = &path->blocks[i];
         destroy_linear(&block->q, shared);
         destroy_linear(&block->o, shared);
-        destroy_linear(&block->gate_up, shared);
+        for (uint32_t piece = 0; piece < 2; piece++)
+            destroy_linear(&block->gate_up[piece], shared);
         destroy_linear(&block->down, shared);
         weight_destroy(&block->modulation);
     }
@@ -436,7 +457,8 @@ void llm_weights_destroy(llm *model)
         for (uint32_t piece = 0; piece < 3; piece++)
             weight_destroy(&block->qkv[piece]);
         weight_destroy(&block->o);
-        weight_destroy(&block->gate_up);
+        for (uint32_t piece = 0; piece < 2; piece++)
+            weight_destroy(&block->gate_up[piece]);
         weight_destroy(&block->down);
     }
     free(model->blocks);

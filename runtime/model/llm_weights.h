@@ -12,13 +12,15 @@
 
 /* pad(n): n rounded up to a multiple of 32. Vectors are f32 with zero pads. */
 typedef struct llm_block {
-    /* Queries, keys and values: one weight, or one for each run of tensors of the same quantised type, with
-     * the first column of what it gives; the others are zeroed. */
+    /* Queries, keys and values: one weight, or one for each run of tensors of the same type, with the first
+     * column of what it gives; the others are zeroed. */
     weight qkv[3];
     uint32_t qkv_column[3];
-    weight o;       /* [D, Q] */
-    weight gate_up; /* [2 pad(F), D], paired */
-    weight down;    /* [D, F] */
+    weight o; /* [D, Q] */
+    /* [2 pad(F), D], paired; of different types the gate and then the other, [F, D] each. The second is
+     * zeroed when they are paired. */
+    weight gate_up[2];
+    weight down; /* [D, F] */
     gpu_view attn_norm, mlp_norm;
     gpu_view qkv_bias; /* buffer NULL: none */
 } llm_block;
@@ -33,8 +35,9 @@ typedef struct l2d_linear {
 } l2d_linear;
 
 typedef struct l2d_block {
-    l2d_linear q, o, gate_up, down;
-    weight modulation; /* [6 stride, c]: w_a s_a r_a w_m s_m r_m, each from a multiple of the stride on */
+    l2d_linear q, o, down;
+    l2d_linear gate_up[2]; /* as in llm_block; with LoRA, paired when the base's are */
+    weight modulation;     /* [6 stride, c]: w_a s_a r_a w_m s_m r_m, each from a multiple of the stride on */
     gpu_view modulation_bias;
 } l2d_block;
 

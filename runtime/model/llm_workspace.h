@@ -91,12 +91,6 @@ uint64_t llm_workspace_bytes(const llm *model, const causal_capacity *capacity);
 vkdlm_status llm_workspace_reserve(llm_workspace *ws, const causal_capacity *capacity, vkdlm_error *err);
 uint32_t llm_workspace_max_sequences(const llm_workspace *ws, const causal_capacity *one);
 
-/* Part of a view, from a byte offset on. */
-static inline gpu_view view_from(gpu_view view, uint64_t offset_bytes)
-{
-    return (gpu_view){view.buffer, view.offset_bytes + offset_bytes, view.bytes - offset_bytes};
-}
-
 /* ---- llm_main.c ------------------------------------------------------------------------------ */
 
 /* Writes the inputs of the chunks and records them through the main path. hidden: where the embedding and

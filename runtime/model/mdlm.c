@@ -53,14 +53,18 @@ static void record_modulation(const mdlm_workspace *ws)
                               .n_rows = n,
                               .bias = model->time_out_bias,
                               .activation = MATMUL_SILU});
-    ops_matmul(model->device, ws->commands,
-               &(matmul_args){.w = &model->modulation_weight,
-                              .x = ws->cond,
-                              .ldx = ld_cond,
-                              .y = ws->modulation,
-                              .ldy = modulation_width(&model->config),
-                              .n_rows = n,
-                              .bias = model->modulation_bias});
+    for (uint32_t i = 0; i <= model->config.n_blocks && model->modulation_weights[i].n_columns; i++) {
+        uint64_t offset_bytes =
+            (uint64_t)i * MODULATION_BLOCK_CHUNKS * modulation_stride(&model->config) * sizeof(float);
+        ops_matmul(model->device, ws->commands,
+                   &(matmul_args){.w = &model->modulation_weights[i],
+                                  .x = ws->cond,
+                                  .ldx = ld_cond,
+                                  .y = view_from(ws->modulation, offset_bytes),
+                                  .ldy = modulation_width(&model->config),
+                                  .n_rows = n,
+                                  .bias = view_from(model->modulation_bias, offset_bytes)});
+    }
 }
 
 /* y = LN(x) * weight * (1 + scale) + shift, with the chunks `shift` and `scale` of the modulation rows. */
@@ -91,7 +95,6 @@ static void record_gated(const mdlm_workspace *ws, const weight *w, gpu_view inp
     const mdlm *model = ws->model;
     modulation_rows m = modulation_of(ws, ws->row_seq);
     uint64_t offset = (uint64_t)gate * modulation_stride(&model->config) * sizeof(float);
-    gpu_view gate_view = {m.rows.buffer, m.rows.offset_bytes + offset, m.rows.bytes - offset};
     ops_matmul(model->device, ws->commands,
                &(matmul_args){.w = w,
                               .x = input,
@@ -100,7 +103,7 @@ static void record_gated(const mdlm_workspace *ws, const weight *w, gpu_view inp
                               .ldy = model->ld,
                               .n_rows = ws->plan.n_rows,
                               .bias = bias,
-                              .gate = gate_view,
+                              .gate = view_from(m.rows, offset),
                               .residual = ws->x,
                               .row_seq = m.row_seq,
                               .ld_gate = m.stride});
@@ -209,10 +212,30 @@ static void write_source(const mdlm_workspace *ws, uint32_t r, uint32_t row, uin
 
 static mdlm_capacity request_capacity(const eval_request *request)
 {
-    mdlm_capacity c = {.sequences = request->n_sequences, .output_rows = request->n_rows};
+    mdlm_capacity c = {.sequences = request->n_sequences,
+                       .output_rows = request->n_rows,
+                       .candidates = request->n_candidates};
     for (uint32_t i = 0; i < request->n_sequences; i++)
         c.rows += request->sequences[i].length;
     return c;
+}
+
+/* What the host reads after an evaluation. */
+static void read_results(const mdlm_workspace *ws, const eval_request *request, eval_result *results)
+{
+    const output_result *out = view_mapped(ws->results);
+    for (uint32_t i = 0; i < request->n_rows; i++) {
+        bool score = request->rows[i].mode == EVAL_SCORE;
+        results[i] =
+            (eval_result){.token = score ? request->rows[i].target : out[i].token,
+                          .log_prob = score ? out[i].target_logit - out[i].log_sum_exp : out[i].log_prob,
+                          .entropy = out[i].entropy};
+    }
+    const output_candidate *candidates = view_mapped(ws->candidates);
+    for (size_t i = 0; i < (size_t)request->n_rows * request->n_candidates; i++)
+        request->candidates[i] = (eval_candidate){candidates[i].token, candidates[i].log_prob};
+    if (request->device_ns)
+        *request->device_ns = gpu_mark_ns(ws->commands, 0);
 }
 
 static vkdlm_status evaluate(denoiser *d, const eval_request *request, eval_result *results, vkdlm_error *err)
@@ -243,6 +266,8 @@ static vkdlm_status evaluate(denoiser *d, const eval_request *request, eval_resu
     status = gpu_commands_begin(ws->commands, err);
     if (status)
         return status;
+    if (request->device_ns)
+        gpu_mark(ws->commands);
     record_network(ws, NULL);
     record_final_norm(ws, request->n_rows);
     ops_output(model->device, ws->commands,
@@ -258,19 +283,16 @@ static vkdlm_status evaluate(denoiser *d, const eval_request *request, eval_resu
                               .scratch = ws->output_scratch,
                               .seed = request->seed,
                               .top_k = request->top_k,
-                              .top_p = request->top_p});
+                              .top_p = request->top_p,
+                              .n_candidates = request->n_candidates,
+                              .candidates = ws->candidates});
+    if (request->device_ns)
+        gpu_mark(ws->commands);
     status = gpu_submit_wait(ws->commands, err);
     if (status)
         return status;
 
-    const output_result *out = view_mapped(ws->results);
-    for (uint32_t i = 0; i < request->n_rows; i++) {
-        bool score = request->rows[i].mode == EVAL_SCORE;
-        results[i] =
-            (eval_result){.token = score ? request->rows[i].target : out[i].token,
-                          .log_prob = score ? out[i].target_logit - out[i].log_sum_exp : out[i].log_prob,
-                          .entropy = out[i].entropy};
-    }
+    read_results(ws, request, results);
     d->counters.submissions++;
     d->counters.network_rows += ws->plan.n_rows;
     d->counters.output_rows += request->n_rows;
@@ -282,9 +304,10 @@ static uint32_t max_sequences(void *self, uint32_t length)
     return mdlm_workspace_max_sequences(self, length);
 }
 
-static vkdlm_status reserve(void *self, uint32_t n_sequences, uint32_t length, vkdlm_error *err)
+static vkdlm_status reserve(void *self, uint32_t n_sequences, uint32_t length, uint32_t n_candidates,
+                            vkdlm_error *err)
 {
-    mdlm_capacity capacity = {n_sequences * length, n_sequences, n_sequences * length};
+    mdlm_capacity capacity = {n_sequences * length, n_sequences, n_sequences * length, n_candidates};
     return mdlm_workspace_reserve(self, &capacity, err);
 }
 
@@ -390,7 +413,7 @@ static vkdlm_status forward_logits(mdlm_workspace *ws, const uint32_t *rows, uin
 vkdlm_status mdlm_forward(mdlm_workspace *ws, const eval_sequence *sequence, const uint32_t *rows,
                           uint32_t n_rows, float *logits, float *hidden, vkdlm_error *err)
 {
-    mdlm_capacity needed = {sequence->length, 1, sequence->length};
+    mdlm_capacity needed = {sequence->length, 1, sequence->length, 0};
     vkdlm_status status = mdlm_workspace_reserve(ws, &needed, err);
     if (status)
         return status;

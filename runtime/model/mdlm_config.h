@@ -1,4 +1,4 @@
-/* What an MDLM checkpoint's config.json says, checked. */
+/* What an MDLM checkpoint's config.json or GGUF metadata says, checked. */
 #ifndef MODEL_MDLM_CONFIG_H
 #define MODEL_MDLM_CONFIG_H
 

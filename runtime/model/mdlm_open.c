@@ -99,7 +99,7 @@ void mdlm_close(mdlm *model)
 {
     if (!model)
         return;
-    weight *const weights[] = {&model->head, &model->time_in, &model->time_out, &model->modulation_weight};
+    weight *const weights[] = {&model->head, &model->time_in, &model->time_out, &model->embedding_weight};
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
         weight_destroy(weights[i]);
     for (uint32_t i = 0; model->blocks && i < model->config.n_blocks; i++) {
@@ -109,6 +109,9 @@ void mdlm_close(mdlm *model)
         weight_destroy(&block->mlp_up);
         weight_destroy(&block->mlp_down);
     }
+    for (uint32_t i = 0; model->modulation_weights && i <= model->config.n_blocks; i++)
+        weight_destroy(&model->modulation_weights[i]);
+    free(model->modulation_weights);
     free(model->blocks);
     gpu_buffer_destroy(&model->embedding_buffer);
     gpu_buffer_destroy(&model->vectors);

@@ -55,6 +55,33 @@ static const binding block_table[] = {
     BLOCK(modulation_bias, "adaLN_modulation.bias", DIM_6D),
 };
 
+/* The same in a GGUF file. */
+static const binding gguf_tensor_table[] = {
+    TENSOR(embedding, "token_embd.weight", DIM_V, DIM_D),
+    TENSOR(time_in, "time_in.weight", DIM_C, DIM_FEATURES),
+    TENSOR(time_in_bias, "time_in.bias", DIM_C),
+    TENSOR(time_out, "time_out.weight", DIM_C, DIM_C),
+    TENSOR(time_out_bias, "time_out.bias", DIM_C),
+    TENSOR(final_norm, "output_norm.weight", DIM_D),
+    TENSOR(final_modulation, "output_mod.weight", DIM_2D, DIM_C),
+    TENSOR(final_modulation_bias, "output_mod.bias", DIM_2D),
+    TENSOR(head, "output.weight", DIM_V, DIM_D),
+    TENSOR(head_bias, "output.bias", DIM_V),
+};
+
+static const binding gguf_block_table[] = {
+    BLOCK(norm1, "attn_norm.weight", DIM_D),
+    BLOCK(attn_qkv, "attn_qkv.weight", DIM_3D, DIM_D),
+    BLOCK(attn_out, "attn_output.weight", DIM_D, DIM_D),
+    BLOCK(norm2, "ffn_norm.weight", DIM_D),
+    BLOCK(mlp_up, "ffn_up.weight", DIM_4D, DIM_D),
+    BLOCK(mlp_up_bias, "ffn_up.bias", DIM_4D),
+    BLOCK(mlp_down, "ffn_down.weight", DIM_D, DIM_4D),
+    BLOCK(mlp_down_bias, "ffn_down.bias", DIM_D),
+    BLOCK(modulation, "mod.weight", DIM_6D, DIM_C),
+    BLOCK(modulation_bias, "mod.bias", DIM_6D),
+};
+
 /* Recomputed from the configuration; allowed in the file and not read. */
 static const char *const ignored_table[] = {"backbone.rotary_emb.inv_freq"};
 
@@ -68,11 +95,15 @@ vkdlm_status mdlm_tensors_bind(checkpoint *ck, const mdlm_config *config, mdlm_t
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory for %u blocks", config->n_blocks);
     uint64_t sizes[N_DIMS];
     list_sizes(config, sizes);
-    vkdlm_status status = binding_take(ck, sizes, tensor_table, COUNT(tensor_table), "backbone.", out, err);
+    bool named_by_gguf = ck->metadata != NULL;
+    vkdlm_status status =
+        named_by_gguf ? binding_take(ck, sizes, gguf_tensor_table, COUNT(gguf_tensor_table), "", out, err)
+                      : binding_take(ck, sizes, tensor_table, COUNT(tensor_table), "backbone.", out, err);
     for (uint32_t i = 0; i < config->n_blocks && !status; i++) {
         char prefix[BINDING_MAX_NAME / 2];
-        snprintf(prefix, sizeof prefix, "backbone.blocks.%u.", i);
-        status = binding_take(ck, sizes, block_table, COUNT(block_table), prefix, &out->blocks[i], err);
+        snprintf(prefix, sizeof prefix, "%s%u.", named_by_gguf ? "blk." : "backbone.blocks.", i);
+        status = binding_take(ck, sizes, named_by_gguf ? gguf_block_table : block_table, COUNT(block_table),
+                              prefix, &out->blocks[i], err);
     }
     for (size_t i = 0; i < COUNT(ignored_table); i++)
         checkpoint_ignore(ck, ignored_table[i]);

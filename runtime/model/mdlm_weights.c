@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/size.h"
 #include "format/convert.h"
 #include "model/modulation.h"
 
@@ -52,38 +53,58 @@ static vkdlm_status collect_vectors(mdlm *model, vector_list *list, const mdlm_t
 
 /* ---- uploads -------------------------------------------------------------------------------------- */
 
-/* The weight that stacks every adaLN layer: f32, chunks as in a modulation row. parts: [modulation_chunks].
- */
-static weight_source modulation_weight_source(const mdlm_config *config, const mdlm_tensors *tensors,
-                                              weight_part *parts)
+/* Whether all adaLN layers can be stacked. */
+static bool is_modulation_uniform(const mdlm_config *config, const mdlm_tensors *tensors)
+{
+    for (uint32_t i = 0; i < config->n_blocks; i++)
+        if (tensors->blocks[i].modulation->dtype != tensors->final_modulation->dtype)
+            return false;
+    return true;
+}
+
+/* The matrices of the model in upload order: calls visit for each; stops at the first failure. */
+typedef vkdlm_status (*weight_visitor)(void *user, const weight_source *source, weight *slot,
+                                       vkdlm_error *err);
+
+static vkdlm_status visit_tensor(const vkdlm_tensor *tensor, weight_visitor visit, void *user, weight *slot,
+                                 vkdlm_error *err)
+{
+    const weight_part part = {.tensor = tensor};
+    const weight_source source = {.parts = &part, .n_parts = 1, .name = tensor->name};
+    return visit(user, &source, slot, err);
+}
+
+/* The adaLN layers as one weight, or one by one; chunks as in a modulation row. */
+static vkdlm_status visit_modulation(const mdlm_config *config, const mdlm_tensors *tensors, mdlm *model,
+                                     weight_visitor visit, void *user, vkdlm_error *err)
 {
     uint32_t n_chunks = modulation_chunks(config);
+    uint32_t step = is_modulation_uniform(config, tensors) ? n_chunks : MODULATION_BLOCK_CHUNKS;
+    weight_part *parts = calloc(n_chunks, sizeof *parts);
+    if (!parts)
+        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory for the modulation");
     for (uint32_t chunk = 0; chunk < n_chunks; chunk++) {
         const vkdlm_tensor *bias;
         parts[chunk] = (weight_part){.n_columns = config->hidden_dim};
         modulation_source(tensors, config, chunk, &parts[chunk].tensor, &bias, &parts[chunk].first);
     }
-    return (weight_source){.parts = parts,
-                           .n_parts = n_chunks,
-                           .column_step = modulation_stride(config),
-                           .widen = true,
-                           .name = "modulation"};
-}
-
-static vkdlm_status send_modulation(loader *l, mdlm *model, const mdlm_tensors *tensors, vkdlm_error *err)
-{
-    weight_part *parts = calloc(modulation_chunks(&model->config), sizeof *parts);
-    if (!parts)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory for the modulation");
-    weight_source source = modulation_weight_source(&model->config, tensors, parts);
-    vkdlm_status status = loader_send_source(l, &source, &model->modulation_weight, err);
+    vkdlm_status status = VKDLM_OK;
+    for (uint32_t first = 0, i = 0; first < n_chunks && !status; first += step, i++) {
+        const weight_source source = {.parts = parts + first,
+                                      .n_parts = u32_min(step, n_chunks - first),
+                                      .column_step = modulation_stride(config),
+                                      .name = "modulation"};
+        status = visit(user, &source, model ? &model->modulation_weights[i] : NULL, err);
+    }
     free(parts);
     return status;
 }
 
-/* The matrices of the model in upload order: calls visit for each; stops at the first failure. */
-typedef vkdlm_status (*weight_visitor)(void *user, const vkdlm_tensor *tensor, weight *slot,
-                                       vkdlm_error *err);
+static bool is_quantised(const vkdlm_tensor *tensor)
+{
+    uint32_t block_bytes;
+    return vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1;
+}
 
 static vkdlm_status visit_weights(const mdlm_config *config, const mdlm_tensors *tensors, mdlm *model,
                                   weight_visitor visit, void *user, vkdlm_error *err)
@@ -96,27 +117,31 @@ static vkdlm_status visit_weights(const mdlm_config *config, const mdlm_tensors 
         weight *const slots[] = {to ? &to->attn_qkv : NULL, to ? &to->attn_out : NULL,
                                  to ? &to->mlp_up : NULL, to ? &to->mlp_down : NULL};
         for (size_t j = 0; j < sizeof slots / sizeof *slots && !status; j++)
-            status = visit(user, matrices[j], slots[j], err);
+            status = visit_tensor(matrices[j], visit, user, slots[j], err);
     }
     if (!status)
-        status = visit(user, tensors->head, model ? &model->head : NULL, err);
-    if (!status && config->time_conditioning)
-        status = visit(user, tensors->time_in, model ? &model->time_in : NULL, err);
-    if (!status && config->time_conditioning)
-        status = visit(user, tensors->time_out, model ? &model->time_out : NULL, err);
-    return status;
+        status = visit_tensor(tensors->head, visit, user, model ? &model->head : NULL, err);
+    if (!status && is_quantised(tensors->embedding))
+        status = visit_tensor(tensors->embedding, visit, user, model ? &model->embedding_weight : NULL, err);
+    if (!config->time_conditioning)
+        return status;
+    if (!status)
+        status = visit_tensor(tensors->time_in, visit, user, model ? &model->time_in : NULL, err);
+    if (!status)
+        status = visit_tensor(tensors->time_out, visit, user, model ? &model->time_out : NULL, err);
+    return status ? status : visit_modulation(config, tensors, model, visit, user, err);
 }
 
-static vkdlm_status visit_send(void *user, const vkdlm_tensor *tensor, weight *slot, vkdlm_error *err)
+static vkdlm_status visit_send(void *user, const weight_source *source, weight *slot, vkdlm_error *err)
 {
-    return loader_send_weight(user, tensor, slot, err);
+    return loader_send_source(user, source, slot, err);
 }
 
-static vkdlm_status visit_count(void *user, const vkdlm_tensor *tensor, weight *slot, vkdlm_error *err)
+static vkdlm_status visit_count(void *user, const weight_source *source, weight *slot, vkdlm_error *err)
 {
     (void)slot;
     weight described;
-    vkdlm_status status = weight_describe(tensor, &described, err);
+    vkdlm_status status = weight_describe_source(source, &described, err);
     *(uint64_t *)user += described.bytes;
     return status;
 }
@@ -124,13 +149,12 @@ static vkdlm_status visit_count(void *user, const vkdlm_tensor *tensor, weight *
 vkdlm_status mdlm_weights_estimate(const mdlm_config *config, const mdlm_tensors *tensors, uint64_t *bytes,
                                    vkdlm_error *err)
 {
-    *bytes = tensors->embedding->n_bytes;
+    *bytes = is_quantised(tensors->embedding) ? 0 : tensors->embedding->n_bytes;
     vkdlm_status status = visit_weights(config, tensors, NULL, visit_count, bytes, err);
     uint32_t ld = weight_pad(config->hidden_dim);
     uint64_t vectors = modulation_width(config) + weight_pad(config->vocab_size) +
                        (uint64_t)config->n_blocks * (3 * ld + weight_pad(4 * config->hidden_dim));
-    uint64_t modulation = (uint64_t)modulation_width(config) * weight_pad(config->cond_dim);
-    *bytes += (vectors + (config->time_conditioning ? modulation : 0)) * sizeof(float);
+    *bytes += vectors * sizeof(float);
     *bytes += (uint64_t)config->length * mdlm_head_dim(config) * sizeof(float);
     return status;
 }
@@ -148,7 +172,8 @@ vkdlm_status mdlm_weights_upload(mdlm *model, const mdlm_tensors *tensors, loade
 
     model->ld = weight_pad(config->hidden_dim);
     model->blocks = calloc(config->n_blocks, sizeof *model->blocks);
-    if (!model->blocks)
+    model->modulation_weights = calloc(config->n_blocks + 1, sizeof *model->modulation_weights);
+    if (!model->blocks || !model->modulation_weights)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory for %u blocks", config->n_blocks);
     status = collect_vectors(model, &vectors, tensors, err);
     if (!status)
@@ -158,13 +183,13 @@ vkdlm_status mdlm_weights_upload(mdlm *model, const mdlm_tensors *tensors, loade
         status = loader_begin(&l, err);
     if (!status)
         status = loader_send_vectors(&l, &vectors, &model->vectors, err);
-    if (!status)
+    if (!status && !is_quantised(tensors->embedding))
         status = loader_send_table(&l, tensors->embedding, &model->embedding_buffer, &model->embedding, err);
     if (!status)
         status = visit_weights(config, tensors, model, visit_send, &l, err);
-    if (!status && config->time_conditioning)
-        status = send_modulation(&l, model, tensors, err);
     status = loader_end(&l, status, err);
+    if (!status && is_quantised(tensors->embedding))
+        model->embedding = embed_table_of(&model->embedding_weight);
     model->weight_bytes = gpu_device_bytes(model->device) - bytes_before;
     free(vectors.data);
     return status;

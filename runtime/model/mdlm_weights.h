@@ -27,19 +27,22 @@ struct mdlm {
     mdlm_config config;
     uint32_t ld; /* ld(D) */
 
-    embed_table embedding; /* [V, D], in embedding_buffer */
+    embed_table embedding; /* [V, D], in embedding_buffer or embedding_weight */
     gpu_buffer embedding_buffer;
-    mdlm_block *blocks;  /* [n_blocks] */
-    gpu_view final_norm; /* [ld(D)] */
-    weight head;         /* [V, D] */
-    gpu_view head_bias;  /* [ld(V)] */
+    weight embedding_weight; /* instead of the buffer, where the embedding is quantised */
+    mdlm_block *blocks;      /* [n_blocks] */
+    gpu_view final_norm;     /* [ld(D)] */
+    weight head;             /* [V, D] */
+    gpu_view head_bias;      /* [ld(V)] */
 
     /* Modulation (model/modulation.h). A time-conditioned model computes it from sigma; for any other it is
      * this one row, and the weights below are absent. */
     gpu_view modulation;      /* [modulation_width] */
     weight time_in, time_out; /* [C, 256], [C, C] */
     gpu_view time_in_bias, time_out_bias;
-    weight modulation_weight; /* [modulation_width, C]: every adaLN layer */
+    /* [n_blocks + 1]: the first is [modulation_width, C], every adaLN layer; where their types differ, each
+     * is one layer, the output layer's the last. The others are zeroed. */
+    weight *modulation_weights;
     gpu_view modulation_bias; /* [modulation_width] */
 
     gpu_buffer vectors; /* what the views above point into */

@@ -6,8 +6,10 @@
 #include "ops/weight.h"
 
 /* MATMUL_SWIGLU: the columns of w are paired (WEIGHT_PAIRED: gate, up), y has half as many:
- * y[m, n] = SiLU(v_gate[m, n]) v_up[m, n]; without gate and residual; a bias is paired like w. */
-enum matmul_activation { MATMUL_LINEAR, MATMUL_GELU, MATMUL_SILU, MATMUL_SWIGLU };
+ * y[m, n] = SiLU(v_gate[m, n]) v_up[m, n]; without gate and residual; a bias is paired like w.
+ * MATMUL_TIMES: y[m, n] = residual[m, n] v, without gate. MATMUL_SILU and then this one with the result as
+ * residual give the same bits as MATMUL_SWIGLU on the pair. */
+enum matmul_activation { MATMUL_LINEAR, MATMUL_GELU, MATMUL_SILU, MATMUL_SWIGLU, MATMUL_TIMES };
 
 /* One product on n_rows rows:
  *   v[m, n] = sum_k x[m, k] w[n, k] (+ bias[n])
@@ -24,7 +26,7 @@ typedef struct matmul_args {
     uint32_t n_rows;
 
     gpu_view bias;                     /* f32 [padded N]; buffer NULL: none */
-    enum matmul_activation activation; /* MATMUL_LINEAR with a residual */
+    enum matmul_activation activation; /* with a residual MATMUL_LINEAR or MATMUL_TIMES */
 
     gpu_view gate;     /* f32, rows of ld_gate floats (a multiple of 4); buffer NULL: none */
     gpu_view residual; /* f32, rows of ldy floats; may be y itself; buffer NULL: none, and no gate */

@@ -204,6 +204,7 @@ static const epilogue epilogues[] = {
     {"swiglu", false, MATMUL_SWIGLU, NO_RESIDUAL, false},
     {"swiglu, bias, lora", true, MATMUL_SWIGLU, NO_RESIDUAL, true},
     {"residual", false, MATMUL_LINEAR, RESIDUAL, false},
+    {"times, bias, lora", true, MATMUL_TIMES, RESIDUAL, true},
     {"residual, bias, lora", true, MATMUL_LINEAR, RESIDUAL, true},
     {"gate vector, lora", false, MATMUL_LINEAR, GATE_VECTOR, true},
     {"gate rows, bias", true, MATMUL_LINEAR, GATE_ROWS, false},
@@ -268,7 +269,7 @@ static void expect(const problem *p, const epilogue *e, uint32_t m, double *expe
         tolerance[n] = (tolerance[n] + bound[n]) * (2 * terms + 2) * u;
     }
     for (uint32_t n = 0; n < output_columns(p, e); n++) {
-        if (e->activation != MATMUL_LINEAR) {
+        if (e->activation != MATMUL_LINEAR && e->activation != MATMUL_TIMES) {
             double error = 1.13 * tolerance[n];
             expected[n] = e->activation == MATMUL_GELU ? ref_gelu(expected[n]) : ref_silu(expected[n]);
             tolerance[n] = error + 0x1p-20 * (fabs(expected[n]) + 0.2);
@@ -280,7 +281,11 @@ static void expect(const problem *p, const epilogue *e, uint32_t m, double *expe
             expected[n] *= expected[up];
             tolerance[n] += u * fabs(expected[n]);
         }
-        if (e->gating != NO_RESIDUAL) {
+        if (e->activation == MATMUL_TIMES) {
+            double factor = (double)p->residual[(size_t)m * p->ldy + n];
+            expected[n] *= factor;
+            tolerance[n] = fabs(factor) * tolerance[n] + u * fabs(expected[n]);
+        } else if (e->gating != NO_RESIDUAL) {
             uint32_t g = e->gating == GATE_ROWS ? p->row_seq[m] : 0;
             double gate = e->gating == RESIDUAL ? 1 : (double)p->gate[(size_t)g * p->ldy + n];
             double added = gate * expected[n];
@@ -382,7 +387,7 @@ static void test_epilogues(void **state)
     }
 }
 
-/* The residual may be the output itself; without a gate it is an addition. */
+/* The residual may be the output itself; without a gate it is an addition or a product. */
 static void test_in_place(void **state)
 {
     gpu_test *t = *state;
@@ -396,17 +401,20 @@ static void test_in_place(void **state)
         ops_matmul_shape(t->device, gpu_test_begin(t), &args, &matmul_shapes[s]);
         gpu_test_submit(t);
         gpu_test_read(t, &p.b_y, alone, n * sizeof *alone);
-        args = arguments(&p, &in_place);
-        args.residual = args.y;
-        gpu_commands *commands = gpu_test_begin(t);
-        gpu_copy(commands, &p.b_residual, 0, &p.b_y, 0, p.b_y.size_bytes);
-        ops_matmul_shape(t->device, commands, &args, &matmul_shapes[s]);
-        gpu_test_submit(t);
-        gpu_test_read(t, &p.b_y, added, n * sizeof *added);
-        for (size_t i = 0; i < n; i++)
-            if (!(added[i] == p.residual[i] + alone[i]))
-                fail_msg("%s: element %zu is %.9g, expected %.9g + %.9g", matmul_shapes[s].name, i,
-                         (double)added[i], (double)p.residual[i], (double)alone[i]);
+        for (int times = 0; times < 2; times++) {
+            args = arguments(&p, &in_place);
+            args.residual = args.y;
+            args.activation = times ? MATMUL_TIMES : MATMUL_LINEAR;
+            gpu_commands *commands = gpu_test_begin(t);
+            gpu_copy(commands, &p.b_residual, 0, &p.b_y, 0, p.b_y.size_bytes);
+            ops_matmul_shape(t->device, commands, &args, &matmul_shapes[s]);
+            gpu_test_submit(t);
+            gpu_test_read(t, &p.b_y, added, n * sizeof *added);
+            for (size_t i = 0; i < n; i++)
+                if (!(added[i] == (times ? p.residual[i] * alone[i] : p.residual[i] + alone[i])))
+                    fail_msg("%s: element %zu is %.9g, expected %.9g %c %.9g", matmul_shapes[s].name, i,
+                             (double)added[i], (double)p.residual[i], times ? '*' : '+', (double)alone[i]);
+        }
     }
     free(alone);
     free(added);
