@@ -123,7 +123,7 @@ vkdlm_status gpu_buffer_create(gpu_device *d, enum gpu_memory kind, uint64_t siz
         return result_set(err, result, what);
     b.handle = handle;
     account(d, size, 0);
-    vkdlm_status status = allocate(d, kind, what, &b, err);
+    vkdlm_status status = d->options.compile_only ? VKDLM_OK : allocate(d, kind, what, &b, err);
     if (status) {
         gpu_buffer_destroy(&b);
         return status;

@@ -144,7 +144,7 @@ vkdlm_status gpu_commands_create(gpu_device *device, gpu_commands **out, vkdlm_e
     if (!c)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "no memory for a command recorder");
     c->device = device;
-    VkResult result = create_objects(c);
+    VkResult result = device->options.compile_only ? VK_SUCCESS : create_objects(c);
     if (result != VK_SUCCESS) {
         gpu_commands_destroy(c);
         return result_set(err, result, "cannot create a command recorder");
@@ -255,6 +255,10 @@ vkdlm_status gpu_commands_begin(gpu_commands *c, vkdlm_error *err)
     c->n_touched = c->n_dispatches = c->n_barriers = c->n_marks = c->marks_read = 0;
     c->stages = 0;
     c->written = 0;
+    if (d->options.compile_only) {
+        c->recording = true;
+        return VKDLM_OK;
+    }
     destroy_texel_views(c);
     VkResult result = d->vk.vkResetCommandPool(d->handle, c->pool, 0);
     for (uint32_t i = 0; i < c->n_pools && i <= c->pool_index && result == VK_SUCCESS; i++)
@@ -408,9 +412,9 @@ void gpu_dispatch(gpu_commands *c, const gpu_pipeline *p, const gpu_view *views,
     if (!is_recording(c) || groups_x == 0 || groups_y == 0 || groups_z == 0)
         return;
     const uint32_t groups[3] = {groups_x, groups_y, groups_z};
-    if (!dispatch_is_valid(c, p, views, n_views, push_bytes, groups))
-        return;
     gpu_device *d = c->device;
+    if (!dispatch_is_valid(c, p, views, n_views, push_bytes, groups) || d->options.compile_only)
+        return;
     touched ranges[SPIRV_MAX_BINDINGS];
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->info.n_bindings; i++)
@@ -447,7 +451,7 @@ void gpu_copy(gpu_commands *c, const gpu_buffer *from, uint64_t from_offset, con
               uint64_t to_offset, uint64_t bytes)
 {
     if (!is_recording(c) || bytes == 0 || !copy_range_is_valid(c, from, from_offset, bytes) ||
-        !copy_range_is_valid(c, to, to_offset, bytes))
+        !copy_range_is_valid(c, to, to_offset, bytes) || c->device->options.compile_only)
         return;
     const touched ranges[2] = {{from->handle, from_offset, from_offset + bytes, false},
                                {to->handle, to_offset, to_offset + bytes, true}};
@@ -464,6 +468,8 @@ void gpu_fill(gpu_commands *c, const gpu_buffer *buffer, uint64_t offset, uint64
         fail_misuse(c, "a fill of %" PRIu64 " bytes at %" PRIu64 " is not a multiple of 4", bytes, offset);
         return;
     }
+    if (c->device->options.compile_only)
+        return;
     const touched range = {buffer->handle, offset, offset + bytes, true};
     order(c, &range, 1, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT);
     c->device->vk.vkCmdFillBuffer(c->buffer, buffer->handle, offset, bytes, value);
@@ -471,7 +477,7 @@ void gpu_fill(gpu_commands *c, const gpu_buffer *buffer, uint64_t offset, uint64
 
 void gpu_mark(gpu_commands *c)
 {
-    if (!is_recording(c) || !c->queries || c->n_marks == GPU_MAX_MARKS)
+    if (!is_recording(c) || !c->queries || c->n_marks == GPU_MAX_MARKS || c->device->options.compile_only)
         return;
     c->device->vk.vkCmdWriteTimestamp(c->buffer, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, c->queries,
                                       c->n_marks++);
@@ -504,6 +510,8 @@ vkdlm_status gpu_submit_wait(gpu_commands *c, vkdlm_error *err)
             *err = c->failure;
         return c->failure.status;
     }
+    if (d->options.compile_only)
+        return VKDLM_OK;
     memory_barrier(c, ALL_STAGES, ALL_WRITES, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     VkResult result = d->vk.vkEndCommandBuffer(c->buffer);
     if (result == VK_SUCCESS)

@@ -30,8 +30,20 @@ static vkdlm_status choose_physical(gpu_device *d, caps_enable *enable, vkdlm_er
     return caps_query(&d->instance, d->physical, &d->caps, enable, err);
 }
 
-static vkdlm_status create_device(gpu_device *d, const caps_enable *enable, vkdlm_error *err)
+static vkdlm_status create_device(gpu_device *d, caps_enable *enable, vkdlm_error *err)
 {
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pNext = enable->features.pNext,
+        .pipelineExecutableInfo = VK_TRUE,
+    };
+    if (d->options.compile_only) {
+        if (!d->caps.pipeline_executable_properties)
+            return error_set(err, VKDLM_UNSUPPORTED,
+                             "device '%s' does not tell what its compiler makes of pipelines", d->caps.name);
+        enable->features.pNext = &executable;
+        enable->extensions[enable->n_extensions++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    }
     uint32_t bits;
     d->queue_family = instance_queue_family(&d->instance, d->physical, &bits);
     const float priority = 1;
@@ -96,6 +108,8 @@ void gpu_device_close(gpu_device *d)
 {
     if (!d)
         return;
+    if (d->attached)
+        d->destroy_attached(d->attached);
     if (d->handle) {
         pipeline_destroy_all(d);
         cache_close(d);
@@ -181,6 +195,17 @@ uint32_t gpu_device_pipelines(const gpu_device *d)
 size_t gpu_device_cache_bytes(const gpu_device *d)
 {
     return d->cache_bytes;
+}
+
+void gpu_device_attach(gpu_device *d, void *object, void (*destroy)(void *object))
+{
+    d->attached = object;
+    d->destroy_attached = destroy;
+}
+
+void *gpu_device_attached(const gpu_device *d)
+{
+    return d->attached;
 }
 
 VkResult device_submit(gpu_device *d, VkCommandBuffer commands, VkFence fence)

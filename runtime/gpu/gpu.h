@@ -64,6 +64,10 @@ typedef struct gpu_options {
     uint64_t limit_storage_range_bytes;
     uint64_t limit_memory_bytes; /* gpu_buffer_create fails beyond this much in all */
     bool forbid_subgroups;
+    /* Nothing is executed: buffers have no memory, what is recorded is checked and dropped, and every
+     * pipeline keeps what the compiler says of it (gpu_compiled_get). For drivers that compile without
+     * hardware, which offer no memory. UNSUPPORTED where the driver tells nothing. */
+    bool compile_only;
 } gpu_options;
 
 /* Describes every physical device of Vulkan 1.1 or newer with a compute queue. *caps is a malloc'd array
@@ -96,6 +100,19 @@ uint64_t gpu_device_available_bytes(const gpu_device *device);
 /* Device pipelines created so far, and how many bytes of a cache file were accepted (0: cold). */
 uint32_t gpu_device_pipelines(const gpu_device *device);
 size_t gpu_device_cache_bytes(const gpu_device *device);
+
+/* Where something about a device and its driver is kept between runs:
+ * "<cache_dir>/<kind>-<vendor>-<device>-<driver version>-<uuid><suffix>". The caller frees it; NULL when out
+ * of memory. */
+char *gpu_cache_path(const gpu_caps *caps, const char *cache_dir, const char *kind, const char *suffix);
+
+/* A hash of every kernel's code: what was learned with another one is out of date. */
+uint64_t gpu_shader_hash(void);
+
+/* One object of a higher layer that lives as long as the device: attached once, before the device is shared;
+ * destroyed by gpu_device_close before anything else. */
+void gpu_device_attach(gpu_device *device, void *object, void (*destroy)(void *object));
+void *gpu_device_attached(const gpu_device *device);
 
 /* ---- buffers ---------------------------------------------------------------------------------- */
 
@@ -166,6 +183,10 @@ typedef struct gpu_spec {
 vkdlm_status gpu_pipeline_get(gpu_device *device, enum gpu_kernel kernel, const gpu_spec *spec,
                               const gpu_pipeline **out, vkdlm_error *err);
 
+/* For tests: pipelines of the kernel that are created from now on get another value for one of their
+ * constants than was asked for, as if the driver had compiled the kernel wrongly. */
+void gpu_device_spoil(gpu_device *device, enum gpu_kernel kernel, uint32_t constant, uint32_t value);
+
 const char *gpu_kernel_name(enum gpu_kernel kernel);
 
 /* Whether the build has code for the kernel: false when the shader compiler lacked an extension it needs. */
@@ -173,6 +194,26 @@ bool gpu_kernel_built(enum gpu_kernel kernel);
 
 /* The workgroup size with the pipeline's specialisation constants applied. */
 void gpu_pipeline_local_size(const gpu_pipeline *pipeline, uint32_t size[3]);
+
+/* One number that the driver tells of a compiled pipeline; names are its own ("VGPRs"). */
+typedef struct gpu_statistic {
+    char name[48];
+    double value;
+} gpu_statistic;
+
+#define GPU_MAX_STATISTICS 48
+
+typedef struct gpu_compiled {
+    enum gpu_kernel kernel;
+    gpu_spec spec;
+    uint32_t subgroup_size; /* that the compiler took */
+    uint32_t n_statistics;
+    gpu_statistic statistics[GPU_MAX_STATISTICS];
+} gpu_compiled;
+
+/* What the compiler says of a pipeline of a compile-only device; number: 0 .. gpu_device_pipelines() - 1, in
+ * order of creation. */
+vkdlm_status gpu_compiled_get(gpu_device *device, uint32_t number, gpu_compiled *out, vkdlm_error *err);
 
 /* ---- commands --------------------------------------------------------------------------------- */
 

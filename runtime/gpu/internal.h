@@ -103,11 +103,19 @@ struct gpu_device {
     pthread_mutex_t lock; /* of everything below */
     uint64_t bytes, peak_bytes;
     gpu_pipeline *pipelines[GPU_KERNEL_COUNT + 1]; /* a list per kernel */
+    struct {
+        enum gpu_kernel kernel;
+        uint32_t constant, value;
+        bool active;
+    } spoiled; /* gpu_device_spoil */
     uint32_t n_pipelines;
     VkPipelineCache cache;
     char *cache_path; /* NULL: none */
     size_t cache_bytes;
     uint64_t cache_checksum; /* of the bytes accepted from the file */
+
+    void *attached; /* set before the device is shared */
+    void (*destroy_attached)(void *object);
 };
 
 /* Submits one command buffer and signals the fence. */
@@ -120,6 +128,7 @@ vkdlm_status device_wait(gpu_device *device, VkFence fence, vkdlm_error *err);
 
 struct gpu_pipeline {
     gpu_pipeline *next;
+    uint32_t number; /* in order of creation */
     enum gpu_kernel kernel;
     gpu_spec spec;
     spirv_info info;

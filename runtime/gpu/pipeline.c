@@ -120,16 +120,21 @@ static VkResult create_handle(gpu_device *d, gpu_pipeline *p)
     VkResult result = d->vk.vkCreateShaderModule(d->handle, &module_info, NULL, &module);
     if (result != VK_SUCCESS)
         return result;
+    gpu_spec constants = p->spec;
+    if (d->spoiled.active && d->spoiled.kernel == p->kernel)
+        constants.value[d->spoiled.constant] = d->spoiled.value;
     VkSpecializationMapEntry entries[GPU_MAX_SPEC];
     for (uint32_t i = 0; i < p->spec.n; i++)
         entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
-    VkSpecializationInfo spec = {p->spec.n, entries, p->spec.n * sizeof *p->spec.value, p->spec.value};
+    VkSpecializationInfo spec = {constants.n, entries, constants.n * sizeof *constants.value,
+                                 constants.value};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = p->spec.subgroup_size,
     };
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = d->options.compile_only ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0,
         .stage =
             {
                 .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -216,12 +221,22 @@ vkdlm_status gpu_pipeline_get(gpu_device *d, enum gpu_kernel kernel, const gpu_s
         if (!status) {
             p->next = d->pipelines[kernel];
             d->pipelines[kernel] = p;
-            d->n_pipelines++;
+            p->number = d->n_pipelines++;
         }
     }
     pthread_mutex_unlock(&d->lock);
     *out = status ? NULL : p;
     return status;
+}
+
+void gpu_device_spoil(gpu_device *d, enum gpu_kernel kernel, uint32_t constant, uint32_t value)
+{
+    pthread_mutex_lock(&d->lock);
+    d->spoiled.kernel = kernel;
+    d->spoiled.constant = constant % GPU_MAX_SPEC;
+    d->spoiled.value = value;
+    d->spoiled.active = true;
+    pthread_mutex_unlock(&d->lock);
 }
 
 void gpu_pipeline_local_size(const gpu_pipeline *p, uint32_t size[3])

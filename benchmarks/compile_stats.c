@@ -1,0 +1,480 @@
+/* What a driver's compiler makes of every pipeline that a device would use, without running any:
+ *   compile_stats [--device SELECT] [--all] [--optional]
+ * Prints one line a kernel and variant, with tabs between the columns: the most that any of its pipelines
+ * (types of weights, epilogues, head sizes) takes, and the fewest waves; --all prints every pipeline. Exit
+ * status 1 when a pipeline spills registers or has scratch memory, 2 when something else fails, and with
+ * --optional 77 where there is no such driver.
+ *
+ * The operations themselves are called, on a device that only compiles: which pipelines there are and with
+ * which constants is known to them alone. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "bench.h"
+#include "gpu/gpu.h"
+#include "ops/cached_attention.h"
+#include "ops/condition.h"
+#include "ops/embed.h"
+#include "ops/flow.h"
+#include "ops/matmul.h"
+#include "ops/norm.h"
+#include "ops/output.h"
+#include "ops/rms.h"
+#include "ops/rotary.h"
+#include "ops/weight_blocks.h"
+
+/* ---- what the compiler says ----------------------------------------------------------------------- */
+
+enum column { VGPRS, SGPRS, SPILLED, SCRATCH, SHARED, WAVES, CODE, N_COLUMNS };
+
+static const char *const column_names[N_COLUMNS] = {
+    "registers", "scalar registers", "spilled", "scratch bytes", "shared bytes", "waves", "code bytes"};
+
+/* The drivers' names for them: RADV; Turnip; NVK; Honeykrisp; ANV. Several of one column are added up. */
+static const struct {
+    const char *name;
+    enum column column;
+} drivers_names[] = {
+    {"VGPRs", VGPRS},
+    {"SGPRs", SGPRS},
+    {"Spilled VGPRs", SPILLED},
+    {"Spilled SGPRs", SPILLED},
+    {"Scratch size", SCRATCH},
+    {"LDS size", SHARED},
+    {"Subgroups per SIMD", WAVES},
+    {"Code size", CODE},
+    {"Registers used", VGPRS},
+    {"Max Waves Per Core", WAVES},
+    {"STP Count", SPILLED},
+    {"Code Size", CODE},
+    {"Number of GPRs", VGPRS},
+    {"SLM Size", SCRATCH},
+    {"GPRs", VGPRS},
+    {"Spills", SPILLED},
+    {"Scratch", SCRATCH},
+    {"Spill Count", SPILLED},
+    {"Scratch Memory Size", SCRATCH},
+};
+
+typedef struct summary {
+    char label[128];
+    uint32_t n_pipelines;
+    bool has[N_COLUMNS];
+    double value[N_COLUMNS]; /* of WAVES the least, of the others the most */
+} summary;
+
+enum { MAX_SUMMARIES = 512 };
+
+static gpu_device *device;
+static gpu_commands *commands;
+static gpu_buffer memory;
+static summary summaries[MAX_SUMMARIES];
+static uint32_t n_summaries, n_seen, n_bad;
+static bool print_all;
+
+static void read_pipeline(const gpu_compiled *compiled, summary *out)
+{
+    for (uint32_t i = 0; i < compiled->n_statistics; i++)
+        for (size_t j = 0; j < sizeof drivers_names / sizeof *drivers_names; j++)
+            if (strcmp(compiled->statistics[i].name, drivers_names[j].name) == 0) {
+                out->has[drivers_names[j].column] = true;
+                out->value[drivers_names[j].column] += compiled->statistics[i].value;
+            }
+}
+
+static void print_values(const summary *s)
+{
+    for (int c = 0; c < N_COLUMNS; c++)
+        if (s->has[c])
+            printf("\t%.0f", s->value[c]);
+        else
+            printf("\t-");
+}
+
+static void print_pipeline(const summary *one, const gpu_compiled *compiled)
+{
+    printf("%s\t%s\t%u", one->label, gpu_kernel_name(compiled->kernel), compiled->subgroup_size);
+    print_values(one);
+    for (uint32_t i = 0; i < compiled->spec.n; i++)
+        printf("%s%u", i ? "," : "\t", compiled->spec.value[i]);
+    printf("\n");
+}
+
+static void add_to_summary(const summary *one)
+{
+    uint32_t i = 0;
+    while (i < n_summaries && strcmp(summaries[i].label, one->label) != 0)
+        i++;
+    summary *s = &summaries[i];
+    if (i == n_summaries) {
+        if (n_summaries++ == MAX_SUMMARIES)
+            exit(2);
+        *s = *one;
+        s->n_pipelines = 0;
+    }
+    s->n_pipelines++;
+    for (int c = 0; c < N_COLUMNS; c++)
+        if (c == WAVES ? one->value[c] < s->value[c] : one->value[c] > s->value[c])
+            s->value[c] = one->value[c];
+}
+
+/* Records, which creates pipelines, and puts what is new under a label. */
+static void begin(void)
+{
+    vkdlm_error err;
+    if (gpu_commands_begin(commands, &err))
+        bench_die(&err);
+}
+
+static void end(const char *label)
+{
+    vkdlm_error err;
+    if (gpu_submit_wait(commands, &err))
+        bench_die(&err);
+    for (; n_seen < gpu_device_pipelines(device); n_seen++) {
+        gpu_compiled compiled;
+        if (gpu_compiled_get(device, n_seen, &compiled, &err))
+            bench_die(&err);
+        summary one = {0};
+        snprintf(one.label, sizeof one.label, "%s", label);
+        read_pipeline(&compiled, &one);
+        bool bad = one.value[SPILLED] > 0 || one.value[SCRATCH] > 0;
+        n_bad += bad;
+        if (print_all || bad)
+            print_pipeline(&one, &compiled);
+        add_to_summary(&one);
+    }
+}
+
+/* ---- what is compiled ------------------------------------------------------------------------------ */
+
+enum { COLUMNS = 1024, LD = COLUMNS, MANY = 256, POSITIONS = 1024 };
+
+static const vkdlm_dtype dtypes[] = {VKDLM_DTYPE_F32,  VKDLM_DTYPE_F16,   VKDLM_DTYPE_BF16, VKDLM_DTYPE_Q8_0,
+                                     VKDLM_DTYPE_Q4_0, VKDLM_DTYPE_Q4_1,  VKDLM_DTYPE_Q5_0, VKDLM_DTYPE_Q5_1,
+                                     VKDLM_DTYPE_Q2_K, VKDLM_DTYPE_Q3_K,  VKDLM_DTYPE_Q4_K, VKDLM_DTYPE_Q5_K,
+                                     VKDLM_DTYPE_Q6_K, VKDLM_DTYPE_IQ4_NL};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+
+/* Numbers of rows between which the choice of a shape may change. */
+static const uint32_t row_counts[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 1024};
+
+static gpu_view part(uint64_t bytes)
+{
+    return (gpu_view){&memory, 0, u64_min(bytes, memory.size_bytes)};
+}
+
+static gpu_view anything(void)
+{
+    return part(UINT64_MAX);
+}
+
+static weight make_weight(vkdlm_dtype dtype)
+{
+    vkdlm_error err;
+    weight w;
+    vkdlm_tensor tensor = {.name = "w", .file = "", .dtype = dtype, .n_dims = 2, .shape = {COLUMNS, COLUMNS}};
+    if (weight_describe(&tensor, &w, &err))
+        bench_die(&err);
+    w.buffer = memory;
+    return w;
+}
+
+static const char *type_name(vkdlm_dtype dtype)
+{
+    return weight_blocks_supported(dtype) ? "quantised" : vkdlm_dtype_name(dtype);
+}
+
+/* Every epilogue that a model uses. */
+static void compile_products(const matmul_shape *shape, vkdlm_dtype dtype)
+{
+    const gpu_view none = {0}, some = anything();
+    const struct {
+        gpu_view bias, gate, residual, row_seq;
+        enum matmul_activation activation;
+    } epilogues[] = {
+        {none, none, none, none, MATMUL_LINEAR}, {some, none, none, none, MATMUL_LINEAR},
+        {some, none, none, none, MATMUL_GELU},   {some, none, none, none, MATMUL_SILU},
+        {none, none, none, none, MATMUL_SILU},   {none, none, none, none, MATMUL_SWIGLU},
+        {none, none, some, none, MATMUL_LINEAR}, {none, none, some, none, MATMUL_TIMES},
+        {none, some, some, none, MATMUL_LINEAR}, {some, some, some, some, MATMUL_LINEAR},
+    };
+    weight w = make_weight(dtype), b = make_weight(VKDLM_DTYPE_F32);
+    char label[128];
+    snprintf(label, sizeof label, "matmul, %s, %s", shape->name, type_name(dtype));
+    for (size_t i = 0; i < sizeof epilogues / sizeof *epilogues; i++)
+        for (int lora = 0; lora < 2; lora++) {
+            begin();
+            ops_matmul_shape(device, commands,
+                             &(matmul_args){.w = &w,
+                                            .x = some,
+                                            .y = some,
+                                            .ldx = LD,
+                                            .ldy = LD,
+                                            .n_rows = 64,
+                                            .bias = epilogues[i].bias,
+                                            .activation = epilogues[i].activation,
+                                            .gate = epilogues[i].gate,
+                                            .residual = epilogues[i].residual,
+                                            .row_seq = epilogues[i].row_seq,
+                                            .ld_gate = LD,
+                                            .lora_b = lora ? &b : NULL,
+                                            .lora_z = some,
+                                            .ldz = LD},
+                             shape);
+            end(label);
+        }
+}
+
+static void compile_output(const matmul_shape *shape, vkdlm_dtype dtype)
+{
+    weight w = make_weight(dtype);
+    char label[128];
+    snprintf(label, sizeof label, "output layer, %s, %s", shape->name, type_name(dtype));
+    for (int bias = 0; bias < 2; bias++) {
+        begin();
+        ops_output_shape(device, commands,
+                         &(output_args){.w = &w,
+                                        .bias = bias ? anything() : (gpu_view){0},
+                                        .hidden = anything(),
+                                        .ld = LD,
+                                        .n_rows = MANY,
+                                        .vocab_size = COLUMNS,
+                                        .excluded = -1,
+                                        .draws = anything(),
+                                        .results = anything(),
+                                        .scratch = anything(),
+                                        .top_p = 1},
+                         shape);
+        end(label);
+    }
+}
+
+/* Every shape that some number of rows leads to. */
+static void compile_linear(void)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    bool done[MATMUL_N_SHAPES] = {false};
+    for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
+        const matmul_shape *shape = matmul_select(caps, row_counts[i]);
+        size_t at = (size_t)(shape - matmul_shapes);
+        for (int t = 0; !done[at] && t < N_DTYPES; t++) {
+            compile_products(shape, dtypes[t]);
+            if (output_shape_usable(caps, shape))
+                compile_output(shape, dtypes[t]);
+        }
+        done[at] = true;
+    }
+}
+
+static void compile_select(void)
+{
+    weight w = make_weight(VKDLM_DTYPE_F32);
+    begin();
+    ops_output(device, commands,
+               &(output_args){.w = &w,
+                              .hidden = anything(),
+                              .ld = LD,
+                              .n_rows = 1,
+                              .vocab_size = COLUMNS,
+                              .excluded = -1,
+                              .draws = anything(),
+                              .results = anything(),
+                              .scratch = anything(),
+                              .top_k = 40,
+                              .top_p = 0.9F});
+    end("output layer, top-k and top-p");
+}
+
+static void compile_embeddings(void)
+{
+    for (int t = 0; t < N_DTYPES; t++) {
+        weight w = make_weight(dtypes[t]);
+        embed_table table = embed_table_of(&w);
+        bool rows = !weight_blocks_supported(dtypes[t]);
+        for (int tied = 0; tied < 2; tied++) {
+            if (!tied)
+                table.tied = NULL;
+            else
+                table = embed_table_of(&w);
+            if (!tied && !rows)
+                continue;
+            begin();
+            ops_embed(device, commands, &table, anything(), 1, 0, MANY, anything(), LD);
+            end("embedding");
+        }
+    }
+}
+
+static void compile_norms(void)
+{
+    const gpu_view none = {0}, some = anything();
+    static const uint32_t widths[] = {256, 768, 4096};
+    for (int i = 0; i < 3 * 4; i++) {
+        uint32_t width = widths[i / 4];
+        gpu_view source = i & 1 ? some : none, rows = i & 2 ? some : none;
+        begin();
+        ops_norm(device, commands,
+                 &(norm_args){.x = some,
+                              .y = some,
+                              .weight = some,
+                              .n_rows = MANY,
+                              .n_columns = width,
+                              .ld = width,
+                              .modulation = some,
+                              .mod_stride = width,
+                              .source = source,
+                              .row_seq = rows});
+        end("LayerNorm");
+        for (int modulation = 0; modulation < 3; modulation++) {
+            begin();
+            ops_rms(device, commands,
+                    &(rms_args){.x = some,
+                                .y = some,
+                                .weight = some,
+                                .n_rows = MANY,
+                                .n_columns = width,
+                                .ld = width,
+                                .eps = 1e-5F,
+                                .source = source,
+                                .row_mod = rows,
+                                .modulation = modulation ? some : none,
+                                .mod_stride = width,
+                                .scale_shift = modulation == 1,
+                                .add = modulation == 2 ? some : none});
+            end("RMSNorm");
+        }
+    }
+}
+
+static void compile_flow(void)
+{
+    const gpu_view some = anything();
+    begin();
+    ops_timestep(device, commands, some, MANY, some);
+    end("features of the noise level");
+    for (int i = 0; i < 4; i++) {
+        begin();
+        ops_flow_stage(device, commands,
+                       &(flow_stage_args){.n_rows = MANY,
+                                          .n_columns = LD,
+                                          .ld = LD,
+                                          .n_branches = 1 + (i & 1),
+                                          .target = some,
+                                          .normalise = i & 2,
+                                          .state = some,
+                                          .stage = some,
+                                          .slopes = some,
+                                          .input = some});
+        end("flow, a step");
+    }
+    begin();
+    ops_flow_difference(device, commands, some, MANY, LD, LD, some, some, LD);
+    end("flow, differences");
+    begin();
+    ops_flow_softmax(device, commands, some, MANY, LD, LD, some);
+    end("flow, softmax");
+    weight w = flow_vocabulary_describe(COLUMNS, COLUMNS);
+    w.buffer = memory;
+    begin();
+    ops_flow_vocabulary(device, commands, &w, 0, some, MANY, LD, 1);
+    end("flow, vocabulary");
+}
+
+static void compile_attention(const attention_shape *shape)
+{
+    vkdlm_error err;
+    attention op;
+    char label[128];
+    begin();
+    if (attention_init(&op, device, shape, NULL, &err))
+        bench_die(&err);
+    snprintf(label, sizeof label, "attention, head size %u", shape->head_dim);
+    end(label);
+}
+
+static void compile_cached_attention(const attention_shape *shape, enum kv_type type)
+{
+    vkdlm_error err;
+    cached_attention op;
+    char label[128];
+    begin();
+    if (cached_attention_init(&op, device, shape, type, &err))
+        bench_die(&err);
+    snprintf(label, sizeof label, "cached attention, %s, head size %u", type == KV_F16 ? "F16" : "F32",
+             shape->head_dim);
+    end(label);
+}
+
+static void compile_heads(void)
+{
+    static const uint32_t head_dims[] = {32, 64, 96, 128}, shares[] = {1, 3, 4, 7, 8};
+    for (size_t i = 0; i < sizeof head_dims / sizeof *head_dims; i++) {
+        attention_shape shape = {.n_heads = 8, .n_kv_heads = 8, .head_dim = head_dims[i]};
+        compile_attention(&shape);
+        shape.causal = true;
+        for (int type = 0; type < KV_N_TYPES; type++)
+            for (size_t j = 0; j < sizeof shares / sizeof *shares; j++) {
+                shape.n_heads = shares[j] * shape.n_kv_heads;
+                compile_cached_attention(&shape, (enum kv_type)type);
+            }
+    }
+}
+
+/* ---- the program ----------------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    gpu_options options = {.compile_only = true};
+    bool optional = false;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--device") == 0 && i + 1 < argc)
+            options.select = argv[++i];
+        else if (strcmp(argv[i], "--all") == 0)
+            print_all = true;
+        else if (strcmp(argv[i], "--optional") == 0)
+            optional = true;
+        else {
+            fprintf(stderr, "compile_stats: unknown option '%s'\n", argv[i]);
+            return 2;
+        }
+    vkdlm_error err;
+    vkdlm_status status = gpu_device_open(&options, &device, &err);
+    if (status == VKDLM_NO_DEVICE && optional) {
+        fprintf(stderr, "compile_stats: skipped: %s\n", err.message);
+        return 77;
+    }
+    if (status || gpu_commands_create(device, &commands, &err))
+        bench_die(&err);
+    const gpu_caps *caps = gpu_device_caps(device);
+    printf("# %s, %s\n", caps->name, caps->driver);
+    uint64_t bytes = u64_min(caps->max_allocation_bytes, caps->max_storage_range_bytes) / 16 * 16;
+    if (gpu_buffer_create(device, GPU_MEMORY_DEVICE, u64_min(bytes, 1u << 30), "everything", &memory, &err))
+        bench_die(&err);
+
+    compile_linear();
+    compile_select();
+    compile_embeddings();
+    compile_norms();
+    compile_flow();
+    compile_heads();
+
+    if (!print_all) {
+        printf("kernel and variant\tpipelines");
+        for (int c = 0; c < N_COLUMNS; c++)
+            printf("\t%s", column_names[c]);
+        printf("\n");
+        for (uint32_t i = 0; i < n_summaries; i++) {
+            printf("%s\t%u", summaries[i].label, summaries[i].n_pipelines);
+            print_values(&summaries[i]);
+            printf("\n");
+        }
+    }
+    printf("# %u pipelines, %u of them spill registers or have scratch memory\n", n_seen, n_bad);
+    gpu_buffer_destroy(&memory);
+    gpu_commands_destroy(commands);
+    gpu_device_close(device);
+    return n_bad > 0;
+}
