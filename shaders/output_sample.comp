@@ -28,6 +28,7 @@ uint matmul_columns()
 
 #include "matmul_core.glsl"
 #include "output.glsl"
+#include "output_panel.glsl"
 
 layout(constant_id = 3) const bool HAS_BIAS = true;
 
@@ -56,29 +57,9 @@ void fill_tile()
     }
 }
 
-// at: where the panel's row begins in the tile; first: its first unit among all tokens.
-Statistics panel_statistics(uint at, uint first, output_draw d)
+vec4 panel_x(uint i)
 {
-    Statistics s = NOTHING;
-    vec4 most = vec4(LOWEST), sum = vec4(0.0), lean = vec4(0.0);
-    for (uint q = 0; q < 8; q++)
-        most = max(most, tile[at + q]);
-    s.max = max(max(most.x, most.y), max(most.z, most.w));
-    for (uint q = 0; q < 8; q++) {
-        vec4 x = tile[at + q], score = x;
-        vec4 e = weights_of(x, s.max);
-        sum += e;
-        lean = fma(e, x - s.max, lean);
-        if (d.draw != 0)
-            score += token_noise(uvec2(p.seed_low, p.seed_high), d, first + q);
-        add_scores(s, x, score, first + q);
-    }
-    s.sum = (sum.x + sum.y) + (sum.z + sum.w);
-    s.lean = (lean.x + lean.y) + (lean.z + lean.w);
-    uint target = uint(d.target) - first * 4;
-    if (target < 32)
-        s.target = tile[at + (target >> 2)][target & 3];
-    return s;
+    return tile[i];
 }
 
 void main()
@@ -93,7 +74,8 @@ void main()
         uint panel = gl_WorkGroupID.x * PANELS + i / WORKGROUP_ROWS;
         if (row < p.n_rows && panel < p.n_columns / 32) {
             Statistics s = panel_statistics(local * WORKGROUP_UNITS + i / WORKGROUP_ROWS * 8,
-                                            (p.first_column / 32 + panel) * 8, draws[row]);
+                                            (p.first_column / 32 + panel) * 8, draws[row],
+                                            uvec2(p.seed_low, p.seed_high));
             uint to = (panel * p.row_capacity + row) * 2;
             partials[to] = floatBitsToUint(vec4(s.max, s.sum, s.lean, s.score));
             partials[to + 1] = uvec4(s.token, floatBitsToUint(vec3(s.x, s.target, 0.0)));

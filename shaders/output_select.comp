@@ -39,6 +39,12 @@ uvec4 key_of(vec4 x)
     return mix(key, uvec4(0), lessThanEqual(x, vec4(LOWEST)));
 }
 
+// The x of a key; LOWEST for 1, which every token reaches.
+float float_of(uint key)
+{
+    return key == 1 ? LOWEST : uintBitsToFloat(key ^ (key >= 0x80000000u ? 0x80000000u : 0xFFFFFFFFu));
+}
+
 float mass_of(uint b)
 {
     return float(bucket[b][0]) + 2048.0 * float(bucket[b][1]) + 4194304.0 * float(bucket[b][2]);
@@ -167,6 +173,8 @@ void main()
     if (p.top_p < 1.0)
         least = select(true, max(p.top_p * total_mass(least, most, n_units), 1.0), least, most, n_units);
     Statistics s = kept(least, most, n_units);
+    output_result r = finish(s, p.excluded);
+    r.least = float_of(least);
     if (me == 0)
-        results[row] = finish(s, p.excluded);
+        results[row] = r;
 }

@@ -149,6 +149,13 @@ struct output_result {
     float log_sum_exp;
     float entropy;  /* nats */
     float log_prob; /* of token */
+    float least;    /* x of the least probable token that counts; -3e38 without top-k and top-p */
+};
+
+/* One of the most probable tokens of a row; token -1 when there are fewer. */
+struct output_candidate {
+    int32_t token;
+    float log_prob;
 };
 
 struct output_params {
@@ -168,6 +175,25 @@ struct output_merge_params {
     uint32_t n_panels;
     uint32_t row_capacity;
     int32_t excluded;
+};
+
+struct output_records_params {
+    uint32_t n_rows;
+    uint32_t ld;           /* floats from one row of logits to the next */
+    uint32_t row_capacity; /* rows from one panel of the records to the next */
+    uint32_t vocab_size;
+    int32_t excluded;
+    uint32_t seed_low, seed_high;
+};
+
+struct output_list_params {
+    uint32_t n_rows;
+    uint32_t n_panels;
+    uint32_t row_capacity;
+    uint32_t ld;
+    uint32_t vocab_size;
+    int32_t excluded;
+    uint32_t n_candidates;
 };
 
 struct output_select_params {

@@ -29,6 +29,12 @@ typedef struct eval_row {
     int32_t target;  /* EVAL_SCORE: the token whose probability is wanted; else -1 */
 } eval_row;
 
+/* A token and the natural log of its probability; token -1 where fewer tokens have one. */
+typedef struct eval_candidate {
+    int32_t token;
+    float log_prob;
+} eval_candidate;
+
 /* x_theta is softmax(logits / temperature) with the mask token at probability zero, cut by top-k and then
  * top-p. */
 typedef struct eval_request {
@@ -40,6 +46,10 @@ typedef struct eval_request {
     float temperature; /* > 0 */
     uint32_t top_k;    /* 0: off */
     float top_p;       /* 1: off */
+    /* The most probable tokens of each row under x_theta; they change nothing of the results. */
+    uint32_t n_candidates;      /* 0: none */
+    eval_candidate *candidates; /* [n_rows, n_candidates], filled */
+    uint64_t *device_ns;        /* NULL, or filled: of the evaluation, 0 when the device does not tell */
 } eval_request;
 
 typedef struct eval_result {
@@ -69,9 +79,10 @@ typedef struct denoiser {
      * chosen for the caller stays within, if that allows one canvas. */
     uint32_t auto_rows;
     /* Allocates what evaluations of up to n_sequences canvases of `length` tokens and as many output rows as
-     * they have tokens need, so that evaluate allocates nothing. OUT_OF_DEVICE_MEMORY says how much is
-     * needed. NULL: nothing to do. */
-    vkdlm_status (*reserve)(void *self, uint32_t n_sequences, uint32_t length, vkdlm_error *err);
+     * they have tokens need, with lists of candidates, so that evaluate allocates nothing.
+     * OUT_OF_DEVICE_MEMORY says how much is needed. NULL: nothing to do. */
+    vkdlm_status (*reserve)(void *self, uint32_t n_sequences, uint32_t length, uint32_t n_candidates,
+                            vkdlm_error *err);
     /* Evaluates the network on every sequence and fills results[n_rows]. A row's result depends on its own
      * canvas, sigma, sample, step and position alone, never on what else is in the request. */
     vkdlm_status (*evaluate)(struct denoiser *self, const eval_request *request, eval_result *results,
@@ -88,9 +99,10 @@ static inline uint32_t denoiser_auto_batch(const denoiser *network, uint32_t len
 }
 
 static inline vkdlm_status denoiser_reserve(const denoiser *network, uint32_t n_sequences, uint32_t length,
-                                            vkdlm_error *err)
+                                            uint32_t n_candidates, vkdlm_error *err)
 {
-    return network->reserve ? network->reserve(network->self, n_sequences, length, err) : VKDLM_OK;
+    return network->reserve ? network->reserve(network->self, n_sequences, length, n_candidates, err)
+                            : VKDLM_OK;
 }
 
 #endif

@@ -30,7 +30,7 @@ static vkdlm_status estimate(mdlm *model, const mdlm_tensors *tensors, uint64_t 
         return status;
     model->ld = weight_pad(model->config.hidden_dim);
     model->attention.shape = shape_of(&model->config);
-    mdlm_capacity capacity = {model->config.length, 1, model->config.length};
+    mdlm_capacity capacity = {model->config.length, 1, model->config.length, 0};
     /* The staging ring goes before the workspace comes. */
     uint64_t workspace_bytes = mdlm_workspace_bytes(model, &capacity);
     *bytes += workspace_bytes > LOADER_STAGING_BYTES ? workspace_bytes : LOADER_STAGING_BYTES;

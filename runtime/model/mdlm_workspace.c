@@ -28,7 +28,10 @@ static uint32_t list_pieces(const mdlm *model, const mdlm_capacity *c, arena_pie
     PIECE(wide, GPU_MEMORY_DEVICE, arena_rows_bytes(c->rows, 4 * (uint64_t)model->ld), false);
     PIECE(attention, GPU_MEMORY_DEVICE, attention_workspace_bytes(&model->attention.shape, slots), true);
     PIECE(hidden, GPU_MEMORY_DEVICE, arena_rows_bytes(c->output_rows, config->hidden_dim), false);
-    PIECE(output_scratch, GPU_MEMORY_DEVICE, output_scratch_bytes(&model->head, c->output_rows), true);
+    PIECE(output_scratch, GPU_MEMORY_DEVICE,
+          c->candidates ? output_list_scratch_bytes(&model->head, c->output_rows)
+                        : output_scratch_bytes(&model->head, c->output_rows),
+          true);
     if (config->time_conditioning) {
         PIECE(features, GPU_MEMORY_DEVICE, arena_rows_bytes(c->sequences, MDLM_TIMESTEP_FEATURES), false);
         PIECE(cond_inner, GPU_MEMORY_DEVICE, arena_rows_bytes(c->sequences, config->cond_dim), false);
@@ -43,6 +46,7 @@ static uint32_t list_pieces(const mdlm *model, const mdlm_capacity *c, arena_pie
     PIECE(source_seq, GPU_MEMORY_UPLOAD, padded_output * sizeof(uint32_t), false);
     PIECE(draws, GPU_MEMORY_UPLOAD, padded_output * sizeof(output_draw), false);
     PIECE(results, GPU_MEMORY_READBACK, padded_output * sizeof(output_result), false);
+    PIECE(candidates, GPU_MEMORY_READBACK, padded_output * c->candidates * sizeof(output_candidate), true);
 #undef PIECE
     return n;
 }
@@ -75,7 +79,7 @@ uint32_t mdlm_workspace_max_sequences(const mdlm_workspace *ws, uint32_t length)
     uint64_t available =
         gpu_device_available_bytes(model->device) + mdlm_workspace_bytes(model, &ws->capacity);
     while (n > 1) {
-        mdlm_capacity capacity = {n * length, n, n * length};
+        mdlm_capacity capacity = {n * length, n, n * length, 0};
         if (capacity_fits(model, &capacity) && mdlm_workspace_bytes(model, &capacity) <= available)
             break;
         n -= n > 8 ? n / 8 : 1;
@@ -97,12 +101,13 @@ static uint32_t u32_max(uint32_t a, uint32_t b)
 vkdlm_status mdlm_workspace_reserve(mdlm_workspace *ws, const mdlm_capacity *capacity, vkdlm_error *err)
 {
     if (capacity->rows <= ws->capacity.rows && capacity->sequences <= ws->capacity.sequences &&
-        capacity->output_rows <= ws->capacity.output_rows)
+        capacity->output_rows <= ws->capacity.output_rows && capacity->candidates <= ws->capacity.candidates)
         return VKDLM_OK;
     const mdlm *model = ws->model;
     mdlm_capacity wanted = {u32_max(capacity->rows, ws->capacity.rows),
                             u32_max(capacity->sequences, ws->capacity.sequences),
-                            u32_max(capacity->output_rows, ws->capacity.output_rows)};
+                            u32_max(capacity->output_rows, ws->capacity.output_rows),
+                            u32_max(capacity->candidates, ws->capacity.candidates)};
     if (!capacity_fits(model, &wanted))
         return error_set(err, VKDLM_UNSUPPORTED,
                          "a batch of %u positions: expected activations that device '%s' can bind (%" PRIu64

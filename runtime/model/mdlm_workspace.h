@@ -12,6 +12,7 @@ typedef struct mdlm_capacity {
     uint32_t rows; /* of the network, all sequences together */
     uint32_t sequences;
     uint32_t output_rows; /* of the output layer */
+    uint32_t candidates;  /* of each of them */
 } mdlm_capacity;
 
 struct mdlm_workspace {
@@ -46,7 +47,9 @@ struct mdlm_workspace {
     gpu_view source_seq; /* u32 [output_rows]: its sequence */
     gpu_view draws;      /* output_draw [output_rows] */
 
-    gpu_view results; /* output_result [output_rows], read by the host */
+    /* Read by the host. */
+    gpu_view results;    /* output_result [output_rows] */
+    gpu_view candidates; /* output_candidate [output_rows, candidates] */
 };
 
 /* Device bytes of a workspace of this capacity (all arenas). */

@@ -9,11 +9,23 @@ enum {
     ROW_STEP = 64,
 };
 
+/* With candidates, logits and records of a row lie there together. */
+static uint64_t listed_row_bytes(const weight *w)
+{
+    return (uint64_t)w->n_panels * (WEIGHT_PANEL_COLUMNS * sizeof(float) + RECORD_BYTES);
+}
+
 uint64_t output_scratch_bytes(const weight *w, uint32_t n_rows)
 {
     uint64_t records = size_round_up(u32_min(n_rows, CHUNK_ROWS), ROW_STEP) * w->n_panels * RECORD_BYTES;
     uint64_t logits = (uint64_t)ROW_STEP * w->n_panels * WEIGHT_PANEL_COLUMNS * sizeof(float);
     return records > logits ? records : logits;
+}
+
+uint64_t output_list_scratch_bytes(const weight *w, uint32_t n_rows)
+{
+    uint64_t plain = output_scratch_bytes(w, n_rows), listed = ROW_STEP * listed_row_bytes(w);
+    return plain > listed ? plain : listed;
 }
 
 bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
@@ -111,6 +123,27 @@ static uint32_t merge_lanes(const gpu_caps *caps, uint32_t n_panels)
     return lanes;
 }
 
+static uint32_t merge_groups(uint32_t n_rows, uint32_t lanes)
+{
+    return (uint32_t)(((uint64_t)n_rows * lanes + MERGE_INVOCATIONS - 1) / MERGE_INVOCATIONS);
+}
+
+/* The records of n rows become their results. */
+static vkdlm_status record_merge(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                 gpu_view records, uint32_t row, uint32_t n, vkdlm_error *err)
+{
+    const gpu_pipeline *merge;
+    uint32_t lanes = merge_lanes(gpu_device_caps(device), a->w->n_panels);
+    const gpu_spec spec = {.n = 2, .value = {MERGE_INVOCATIONS, lanes}};
+    vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_MERGE, &spec, &merge, err);
+    if (status)
+        return status;
+    gpu_view views[2] = {records, gpu_view_rows(a->results, row, n, sizeof(output_result))};
+    struct output_merge_params push = {n, a->w->n_panels, (uint32_t)size_round_up(n, ROW_STEP), a->excluded};
+    gpu_dispatch(commands, merge, views, 2, &push, sizeof push, merge_groups(n, lanes), 1, 1);
+    return VKDLM_OK;
+}
+
 static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, const output_args *a,
                                  const matmul_shape *shape, vkdlm_error *err)
 {
@@ -121,69 +154,132 @@ static vkdlm_status record_fused(gpu_device *device, gpu_commands *commands, con
         return too_narrow(caps, a, err);
     gpu_spec spec = matmul_core_spec(caps, shape, a->w->dtype);
     spec.value[3] = a->bias.buffer != NULL;
-    const gpu_pipeline *sample, *merge;
-    uint32_t lanes = merge_lanes(caps, a->w->n_panels);
-    const gpu_spec merge_spec = {.n = 2, .value = {MERGE_INVOCATIONS, lanes}};
+    const gpu_pipeline *sample;
     vkdlm_status status =
         gpu_pipeline_get(device, kernels[shape->family][matmul_type_index(a->w->dtype)], &spec, &sample, err);
-    if (!status)
-        status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_MERGE, &merge_spec, &merge, err);
-    if (status)
-        return status;
-    for (uint32_t row = 0; row < a->n_rows; row += chunk) {
+    for (uint32_t row = 0; row < a->n_rows && !status; row += chunk) {
         uint32_t n = u32_min(chunk, a->n_rows - row), capacity = (uint32_t)size_round_up(n, ROW_STEP);
         gpu_view records = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_records};
         record_panels(device, commands, a, shape, sample, records, row, n);
-        gpu_view views[2] = {records, gpu_view_rows(a->results, row, n, sizeof(output_result))};
-        struct output_merge_params push = {n, a->w->n_panels, capacity, a->excluded};
-        uint32_t groups = (uint32_t)(((uint64_t)n * lanes + MERGE_INVOCATIONS - 1) / MERGE_INVOCATIONS);
-        gpu_dispatch(commands, merge, views, 2, &push, sizeof push, groups, 1, 1);
+        status = record_merge(device, commands, a, records, row, n, err);
     }
-    return VKDLM_OK;
+    return status;
 }
 
 /* ---- through logits ------------------------------------------------------------------------------ */
 
-static vkdlm_status record_select(gpu_device *device, gpu_commands *commands, const output_args *a,
-                                  const matmul_shape *shape, vkdlm_error *err)
+/* The logits of n rows, at the start of the scratch. */
+static gpu_view record_logits(gpu_device *device, gpu_commands *commands, const output_args *a,
+                              const matmul_shape *shape, uint32_t row, uint32_t n)
 {
-    const gpu_caps *caps = gpu_device_caps(device);
-    uint32_t ld = a->w->n_panels * WEIGHT_PANEL_COLUMNS;
-    uint64_t row_bytes = (uint64_t)ld * sizeof(float);
-    uint32_t chunk = chunk_rows(caps, a, row_bytes);
-    if (chunk == 0)
-        return too_narrow(caps, a, err);
+    uint32_t ld = a->w->n_panels * WEIGHT_PANEL_COLUMNS, capacity = (uint32_t)size_round_up(n, ROW_STEP);
+    gpu_view logits = {a->scratch.buffer, a->scratch.offset_bytes, (uint64_t)capacity * ld * sizeof(float)};
+    matmul_args linear = {
+        .w = a->w,
+        .x = gpu_view_rows(a->hidden, row, capacity, (uint64_t)a->ld * sizeof(float)),
+        .y = logits,
+        .ldx = a->ld,
+        .ldy = ld,
+        .n_rows = n,
+        .bias = a->bias,
+    };
+    ops_matmul_shape(device, commands, &linear, shape);
+    return logits;
+}
+
+static vkdlm_status record_select(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                  gpu_view logits, uint32_t row, uint32_t n, vkdlm_error *err)
+{
     const gpu_pipeline *pipeline;
     vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_SELECT, NULL, &pipeline, err);
     if (status)
         return status;
-    for (uint32_t row = 0; row < a->n_rows; row += chunk) {
-        uint32_t n = u32_min(chunk, a->n_rows - row), capacity = (uint32_t)size_round_up(n, ROW_STEP);
-        gpu_view logits = {a->scratch.buffer, a->scratch.offset_bytes, capacity * row_bytes};
-        matmul_args linear = {
-            .w = a->w,
-            .x = gpu_view_rows(a->hidden, row, capacity, (uint64_t)a->ld * sizeof(float)),
-            .y = logits,
-            .ldx = a->ld,
-            .ldy = ld,
-            .n_rows = n,
-            .bias = a->bias,
-        };
-        ops_matmul_shape(device, commands, &linear, shape);
-        gpu_view views[3] = {logits, gpu_view_rows(a->draws, row, n, sizeof(output_draw)),
-                             gpu_view_rows(a->results, row, n, sizeof(output_result))};
-        struct output_select_params push = {
-            .ld = ld,
-            .vocab_size = a->vocab_size,
-            .excluded = a->excluded,
-            .seed_low = (uint32_t)a->seed,
-            .seed_high = (uint32_t)(a->seed >> 32),
-            .top_k = a->top_k,
-            .top_p = a->top_p,
-        };
-        gpu_dispatch(commands, pipeline, views, 3, &push, sizeof push, n, 1, 1);
-    }
+    gpu_view views[3] = {logits, gpu_view_rows(a->draws, row, n, sizeof(output_draw)),
+                         gpu_view_rows(a->results, row, n, sizeof(output_result))};
+    struct output_select_params push = {
+        .ld = a->w->n_panels * WEIGHT_PANEL_COLUMNS,
+        .vocab_size = a->vocab_size,
+        .excluded = a->excluded,
+        .seed_low = (uint32_t)a->seed,
+        .seed_high = (uint32_t)(a->seed >> 32),
+        .top_k = a->top_k,
+        .top_p = a->top_p,
+    };
+    gpu_dispatch(commands, pipeline, views, 3, &push, sizeof push, n, 1, 1);
     return VKDLM_OK;
+}
+
+static vkdlm_status record_records(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                   gpu_view logits, gpu_view records, uint32_t row, uint32_t n,
+                                   vkdlm_error *err)
+{
+    const gpu_pipeline *pipeline;
+    vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_RECORDS, NULL, &pipeline, err);
+    if (status)
+        return status;
+    gpu_view views[3] = {logits, gpu_view_rows(a->draws, row, n, sizeof(output_draw)), records};
+    struct output_records_params push = {
+        .n_rows = n,
+        .ld = a->w->n_panels * WEIGHT_PANEL_COLUMNS,
+        .row_capacity = (uint32_t)size_round_up(n, ROW_STEP),
+        .vocab_size = a->vocab_size,
+        .excluded = a->excluded,
+        .seed_low = (uint32_t)a->seed,
+        .seed_high = (uint32_t)(a->seed >> 32),
+    };
+    uint32_t groups_y = u32_min(a->w->n_panels, gpu_device_caps(device)->max_workgroups[1]);
+    gpu_dispatch(commands, pipeline, views, 3, &push, sizeof push, (n + 63) / 64, groups_y, 1);
+    return VKDLM_OK;
+}
+
+static vkdlm_status record_list(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                gpu_view logits, gpu_view records, uint32_t row, uint32_t n, vkdlm_error *err)
+{
+    const gpu_pipeline *pipeline;
+    uint32_t lanes = merge_lanes(gpu_device_caps(device), a->w->n_panels);
+    const gpu_spec spec = {.n = 2, .value = {MERGE_INVOCATIONS, lanes}};
+    vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_OUTPUT_LIST, &spec, &pipeline, err);
+    if (status)
+        return status;
+    gpu_view views[5] = {records, logits, gpu_view_rows(a->draws, row, n, sizeof(output_draw)),
+                         gpu_view_rows(a->results, row, n, sizeof(output_result)),
+                         gpu_view_rows(a->candidates, row, n, a->n_candidates * sizeof(output_candidate))};
+    struct output_list_params push = {
+        .n_rows = n,
+        .n_panels = a->w->n_panels,
+        .row_capacity = (uint32_t)size_round_up(n, ROW_STEP),
+        .ld = a->w->n_panels * WEIGHT_PANEL_COLUMNS,
+        .vocab_size = a->vocab_size,
+        .excluded = a->excluded,
+        .n_candidates = a->n_candidates,
+    };
+    gpu_dispatch(commands, pipeline, views, 5, &push, sizeof push, merge_groups(n, lanes), 1, 1);
+    return VKDLM_OK;
+}
+
+static vkdlm_status record_through_logits(gpu_device *device, gpu_commands *commands, const output_args *a,
+                                          const matmul_shape *shape, bool cut, vkdlm_error *err)
+{
+    const gpu_caps *caps = gpu_device_caps(device);
+    uint64_t logits_row = (uint64_t)a->w->n_panels * WEIGHT_PANEL_COLUMNS * sizeof(float);
+    uint32_t chunk = chunk_rows(caps, a, a->n_candidates ? listed_row_bytes(a->w) : logits_row);
+    if (chunk == 0)
+        return too_narrow(caps, a, err);
+    vkdlm_status status = VKDLM_OK;
+    for (uint32_t row = 0; row < a->n_rows && !status; row += chunk) {
+        uint32_t n = u32_min(chunk, a->n_rows - row), capacity = (uint32_t)size_round_up(n, ROW_STEP);
+        gpu_view logits = record_logits(device, commands, a, shape, row, n);
+        gpu_view records = {logits.buffer, logits.offset_bytes + logits.bytes,
+                            (uint64_t)capacity * a->w->n_panels * RECORD_BYTES};
+        if (a->n_candidates)
+            status = record_records(device, commands, a, logits, records, row, n, err);
+        if (!status)
+            status = cut ? record_select(device, commands, a, logits, row, n, err)
+                         : record_merge(device, commands, a, records, row, n, err);
+        if (a->n_candidates && !status)
+            status = record_list(device, commands, a, logits, records, row, n, err);
+    }
+    return status;
 }
 
 /* ---- both ------------------------------------------------------------------------------------------ */
@@ -193,8 +289,8 @@ void ops_output_shape(gpu_device *device, gpu_commands *commands, const output_a
 {
     vkdlm_error err;
     bool cut = args->top_k > 0 || args->top_p < 1;
-    if (cut ? record_select(device, commands, args, shape, &err)
-            : record_fused(device, commands, args, shape, &err))
+    if (cut || args->n_candidates ? record_through_logits(device, commands, args, shape, cut, &err)
+                                  : record_fused(device, commands, args, shape, &err))
         gpu_commands_fail(commands, &err);
 }
 

@@ -176,7 +176,7 @@ static vkdlm_status scorer_init(scorer *s, vkdlm_error *err)
     s->results = calloc(cells, sizeof *s->results);
     if (s->draw_losses && s->window_losses && s->tokens && s->pending && s->sequences && s->rows &&
         s->results)
-        return denoiser_reserve(s->network, s->batch, s->window, err);
+        return denoiser_reserve(s->network, s->batch, s->window, 0, err);
     return error_set(err, VKDLM_OUT_OF_HOST_MEMORY,
                      "out of memory for a batch of %u windows of %u tokens with %u draws each", s->batch,
                      s->window, s->draws);

@@ -31,10 +31,14 @@ typedef struct masked_loop {
     eval_sequence *sequences; /* [batch] */
     eval_row *rows;           /* [n_rows_reserved] */
     eval_result *results;
+    eval_candidate *candidates; /* [n_rows_reserved, plan.n_candidates] */
     uint32_t n_rows_reserved;
 
     uint32_t *changed; /* for on_step, [max_window] */
     float *probability, *entropy;
+    int32_t *candidate_ids; /* [max_window, plan.n_candidates] */
+    float *candidate_probs;
+    uint64_t host_ns, device_ns; /* of the last evaluation */
 
     bool cancelled, muted; /* muted: on_sample is not called any more */
     vkdlm_generate_stats stats;
@@ -50,7 +54,7 @@ static vkdlm_status loop_init(masked_loop *loop, vkdlm_error *err)
 {
     const masked_plan *plan = &loop->plan;
     loop->n_ring = u64_min((uint64_t)RING_BATCHES * plan->batch, plan->n_samples);
-    uint64_t n_tokens = 0, n_positions = 0;
+    uint64_t n_tokens = 0, n_positions = 0, n_candidates = (uint64_t)plan->max_window * plan->n_candidates;
     if (!size_mul(loop->n_ring, plan->max_output, &n_tokens) ||
         !size_mul(loop->n_ring, (uint64_t)2 * plan->max_window, &n_positions))
         goto memory;
@@ -62,8 +66,11 @@ static vkdlm_status loop_init(masked_loop *loop, vkdlm_error *err)
     loop->changed = allocate(plan->max_window, sizeof *loop->changed);
     loop->probability = allocate(plan->max_window, sizeof *loop->probability);
     loop->entropy = allocate(plan->max_window, sizeof *loop->entropy);
+    loop->candidate_ids = allocate(n_candidates + 1, sizeof *loop->candidate_ids);
+    loop->candidate_probs = allocate(n_candidates + 1, sizeof *loop->candidate_probs);
     if (!loop->ring || !loop->active || !loop->tokens || !loop->positions || !loop->sequences ||
-        !loop->changed || !loop->probability || !loop->entropy)
+        !loop->changed || !loop->probability || !loop->entropy || !loop->candidate_ids ||
+        !loop->candidate_probs)
         goto memory;
     for (uint64_t i = 0; i < loop->n_ring; i++) {
         loop->ring[i].tokens = loop->tokens + i * plan->max_output;
@@ -79,9 +86,12 @@ memory:
 
 static void loop_deinit(masked_loop *loop)
 {
+    free(loop->candidate_probs);
+    free(loop->candidate_ids);
     free(loop->entropy);
     free(loop->probability);
     free(loop->changed);
+    free(loop->candidates);
     free(loop->results);
     free(loop->rows);
     free(loop->sequences);
@@ -102,7 +112,13 @@ static vkdlm_status reserve_rows(masked_loop *loop, uint32_t n, vkdlm_error *err
     eval_result *results = realloc(loop->results, n * sizeof *results);
     if (results)
         loop->results = results;
-    if (!rows || !results)
+    uint64_t n_candidates = (uint64_t)n * loop->plan.n_candidates + 1;
+    eval_candidate *candidates = n_candidates <= SIZE_MAX / sizeof *candidates
+                                     ? realloc(loop->candidates, (size_t)n_candidates * sizeof *candidates)
+                                     : NULL;
+    if (candidates)
+        loop->candidates = candidates;
+    if (!rows || !results || !candidates)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of memory for %u rows of one evaluation", n);
     loop->n_rows_reserved = n;
     return VKDLM_OK;
@@ -175,12 +191,23 @@ static void fill_batch(masked_loop *loop)
     }
 }
 
+/* Rows of a sample in the next evaluation: what it picked, and what else is to be reported. */
+static uint32_t sample_rows(const masked_loop *loop, const masked_sample *sample)
+{
+    return sample->n_picked + (loop->plan.evaluate_all ? sample->n_masked : 0);
+}
+
+static uint32_t row_position(const masked_sample *sample, uint32_t row)
+{
+    return row < sample->n_picked ? sample->picked[row] : sample->masked[row - sample->n_picked];
+}
+
 /* Lists the rows of every active sample, in order. */
 static vkdlm_status list_rows(masked_loop *loop, uint32_t *n_rows, vkdlm_error *err)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < loop->n_active; i++)
-        n += loop->active[i]->n_picked;
+        n += sample_rows(loop, loop->active[i]);
     vkdlm_status status = reserve_rows(loop, n ? n : 1, err);
     if (status != VKDLM_OK)
         return status;
@@ -191,10 +218,10 @@ static vkdlm_status list_rows(masked_loop *loop, uint32_t *n_rows, vkdlm_error *
         loop->sequences[i] = (eval_sequence){.tokens = masked_sample_window(sample),
                                              .length = sample->window_length,
                                              .sigma = (float)sample->event.sigma};
-        for (uint32_t j = 0; j < sample->n_picked; j++)
+        for (uint32_t j = 0; j < sample_rows(loop, sample); j++)
             *row++ = (eval_row){.sequence = i,
-                                .position = sample->picked[j],
-                                .mode = sample->event.mode,
+                                .position = row_position(sample, j),
+                                .mode = j < sample->n_picked ? sample->event.mode : EVAL_ARGMAX,
                                 .sample = sample->stream,
                                 .step = sample->event.number,
                                 .target = -1};
@@ -209,7 +236,7 @@ static vkdlm_status list_rows(masked_loop *loop, uint32_t *n_rows, vkdlm_error *
 static vkdlm_status check_results(const masked_loop *loop, const masked_sample *sample,
                                   const eval_result *results, vkdlm_error *err)
 {
-    for (uint32_t i = 0; i < sample->n_picked; i++) {
+    for (uint32_t i = 0; i < sample_rows(loop, sample); i++) {
         const eval_result *r = &results[i];
         bool token =
             r->token >= 0 && (uint32_t)r->token < loop->network->vocab_size && r->token != loop->plan.mask_id;
@@ -218,18 +245,25 @@ static vkdlm_status check_results(const masked_loop *loop, const masked_sample *
                 err, VKDLM_INTERNAL,
                 "the network gave no usable probabilities for sample %llu, step %u, position %u: expected "
                 "a token from 0 to %u other than %d with a finite log-probability, found token %d with %g",
-                (unsigned long long)sample->index, sample->event.step, sample->start + sample->picked[i],
-                loop->network->vocab_size - 1, loop->plan.mask_id, r->token, (double)r->log_prob);
+                (unsigned long long)sample->index, sample->event.step,
+                sample->start + row_position(sample, i), loop->network->vocab_size - 1, loop->plan.mask_id,
+                r->token, (double)r->log_prob);
     }
     return VKDLM_OK;
 }
 
 static void report_step(masked_loop *loop, const masked_sample *sample, const eval_result *results)
 {
-    for (uint32_t i = 0; i < sample->n_picked; i++) {
-        loop->changed[i] = sample->start + sample->picked[i];
+    uint32_t n_evaluated = sample_rows(loop, sample), n_candidates = loop->plan.n_candidates;
+    const eval_candidate *candidates = loop->candidates + (size_t)(results - loop->results) * n_candidates;
+    for (uint32_t i = 0; i < n_evaluated; i++) {
+        loop->changed[i] = sample->start + row_position(sample, i);
         loop->probability[i] = expf(results[i].log_prob);
         loop->entropy[i] = results[i].entropy;
+    }
+    for (size_t i = 0; i < (size_t)n_evaluated * n_candidates; i++) {
+        loop->candidate_ids[i] = candidates[i].token;
+        loop->candidate_probs[i] = candidates[i].token < 0 ? 0 : expf(candidates[i].log_prob);
     }
     vkdlm_step step = {.sample = sample->index,
                        .step = sample->event.step,
@@ -242,8 +276,14 @@ static void report_step(masked_loop *loop, const masked_sample *sample, const ev
                        .n_masked = masked_sample_n_masked(sample),
                        .changed = loop->changed,
                        .n_changed = sample->n_picked,
+                       .n_evaluated = n_evaluated,
                        .probability = loop->probability,
-                       .entropy = loop->entropy};
+                       .entropy = loop->entropy,
+                       .n_candidates = n_candidates,
+                       .candidate_ids = n_candidates ? loop->candidate_ids : NULL,
+                       .candidate_probs = n_candidates ? loop->candidate_probs : NULL,
+                       .host_ns = loop->host_ns,
+                       .device_ns = loop->device_ns};
     if (!loop->options->on_step(loop->options->user, &step))
         loop->cancelled = true;
 }
@@ -256,7 +296,7 @@ static vkdlm_status apply_results(masked_loop *loop, vkdlm_error *err)
     uint32_t n_active = 0;
     for (uint32_t i = 0; i < loop->n_active && !loop->cancelled; i++) {
         masked_sample *sample = loop->active[i];
-        uint32_t n_rows = sample->n_picked;
+        uint32_t n_rows = sample_rows(loop, sample);
         vkdlm_status status = check_results(loop, sample, results, err);
         if (status != VKDLM_OK)
             return status;
@@ -288,10 +328,15 @@ static vkdlm_status evaluate_batch(masked_loop *loop, vkdlm_error *err)
                             .seed = loop->plan.seed,
                             .temperature = loop->plan.temperature,
                             .top_k = loop->plan.top_k,
-                            .top_p = loop->plan.top_p};
+                            .top_p = loop->plan.top_p,
+                            .n_candidates = loop->plan.n_candidates,
+                            .candidates = loop->candidates,
+                            .device_ns = loop->options->on_step ? &loop->device_ns : NULL};
+    double begun = clock_seconds();
     status = loop->network->evaluate(loop->network, &request, loop->results, err);
     if (status != VKDLM_OK)
         return status;
+    loop->host_ns = (uint64_t)(1e9 * (clock_seconds() - begun));
     if (loop->stats.first_evaluation_seconds == 0)
         loop->stats.first_evaluation_seconds = clock_seconds() - loop->start_seconds;
     return apply_results(loop, err);
@@ -323,7 +368,8 @@ vkdlm_status masked_run(denoiser *network, const vkdlm_generate_options *options
     if (status == VKDLM_OK)
         status = loop_init(&loop, err);
     if (status == VKDLM_OK)
-        status = denoiser_reserve(network, loop.plan.batch, loop.plan.max_window, err);
+        status =
+            denoiser_reserve(network, loop.plan.batch, loop.plan.max_window, loop.plan.n_candidates, err);
     if (status == VKDLM_OK)
         status = loop_run(&loop, err);
     if (status != VKDLM_OK)

@@ -172,6 +172,19 @@ static vkdlm_status plan_token_law(masked_plan *plan, const denoiser *network,
     return VKDLM_OK;
 }
 
+static vkdlm_status plan_report(masked_plan *plan, const vkdlm_generate_options *options, vkdlm_error *err)
+{
+    if (options->n_candidates > VKDLM_MAX_CANDIDATES)
+        return error_set(err, VKDLM_INVALID_ARGUMENT, "--top: expected at most %u candidates, found %u",
+                         VKDLM_MAX_CANDIDATES, options->n_candidates);
+    /* Nobody would see them. */
+    if (!options->on_step)
+        return VKDLM_OK;
+    plan->n_candidates = options->n_candidates;
+    plan->evaluate_all = options->evaluate_all;
+    return VKDLM_OK;
+}
+
 static vkdlm_status plan_batch(masked_plan *plan, const denoiser *network,
                                const vkdlm_generate_options *options, vkdlm_error *err)
 {
@@ -199,6 +212,8 @@ vkdlm_status masked_plan_init(masked_plan *plan, const denoiser *network,
         status = plan_stages(plan, options, err);
     if (status == VKDLM_OK)
         status = plan_token_law(plan, network, options, err);
+    if (status == VKDLM_OK)
+        status = plan_report(plan, options, err);
     if (status == VKDLM_OK)
         status = plan_batch(plan, network, options, err);
     return status;

@@ -28,6 +28,8 @@ typedef struct masked_plan {
     float temperature;
     uint32_t top_k;
     float top_p;
+    uint32_t n_candidates;
+    bool evaluate_all;
 } masked_plan;
 
 /* Checks options against the network's vocabulary, length and capacity. The plan borrows options->canvases.

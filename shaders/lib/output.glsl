@@ -52,6 +52,7 @@ output_result finish(Statistics s, int excluded)
     r.log_sum_exp = s.max + log_sum;
     r.entropy = max(log_sum - s.lean / s.sum, 0.0);
     r.log_prob = none ? uintBitsToFloat(0x7FC00000u) : s.x - r.log_sum_exp;
+    r.least = LOWEST;
     return r;
 }
 
