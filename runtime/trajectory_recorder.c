@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "trajectory.h"
 #include "trajectory_describe.h"
 
@@ -566,9 +567,20 @@ void vkdlm_recorder_abort(vkdlm_recorder *recorder)
 
 /* ---- creation --------------------------------------------------------------------------------------- */
 
+/* A copy in valid UTF-8. */
 static char *copy_text(const char *text)
 {
-    return strdup(text ? text : "");
+    size_t n = text ? strlen(text) : 0, size = 0;
+    char *copy = n < SIZE_MAX / 3 ? malloc(3 * n + 1) : NULL;
+    for (size_t i = 0; copy && i < n;) {
+        uint32_t cp;
+        size_t length = utf8_decode((const unsigned char *)text + i, n - i, &cp);
+        size += utf8_encode(cp == UTF8_INVALID ? 0xFFFD : cp, (unsigned char *)copy + size);
+        i += length;
+    }
+    if (copy)
+        copy[size] = 0;
+    return copy;
 }
 
 static bool set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o)

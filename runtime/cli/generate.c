@@ -105,12 +105,53 @@ vkdlm_status generate_print(const char *text, size_t size, const int32_t *ids, u
     return status ? status : report_flush(err);
 }
 
+vkdlm_status generate_record(generate_run *r, const vkdlm_generate_options *masked,
+                             const vkdlm_complete_options *flow, vkdlm_error *err)
+{
+    const char *path = r->values->trajectory.text;
+    if (!r->values->trajectory.given)
+        return VKDLM_OK;
+    if (r->total != 1)
+        return message_set(err, VKDLM_INVALID_ARGUMENT,
+                           "'--trajectory' records one sample, but %" PRIu64 " were asked for", r->total);
+    if (flow && flow->flow.off)
+        return message_set(err, VKDLM_INVALID_ARGUMENT,
+                           "'--trajectory' records the diffusion path, which '--steps 0' leaves out");
+    const vkdlm_recorder_options options = {
+        .masked = masked,
+        .flow = flow,
+        .info = &r->engine.info,
+        .model = r->engine.path,
+        .device = r->engine.device_info.name,
+        .prompt = r->given,
+        .tokenizer_path = r->engine.tokenizer_path,
+        .tokenizer = r->engine.tokenizer,
+    };
+    return vkdlm_recorder_create(path, &options, &r->recorder, err);
+}
+
+/* status: of the run. A failure is one of the output's. */
+static void end_recording(generate_run *r, vkdlm_status status)
+{
+    vkdlm_error err = {0};
+    if (!r->recorder)
+        return;
+    if (status && status != VKDLM_CANCELLED) {
+        vkdlm_recorder_abort(r->recorder);
+    } else if ((status = vkdlm_recorder_finish(r->recorder, &err)) && !r->output) {
+        r->output = status;
+        r->output_error = err;
+    }
+    r->recorder = NULL;
+}
+
 vkdlm_status generate_end(generate_run *r, vkdlm_status status,
                           vkdlm_status (*summarise)(const generate_run *run, const void *stats,
                                                     vkdlm_error *err),
                           const void *stats, vkdlm_error *err)
 {
     progress_clear(&r->engine.bar);
+    end_recording(r, status);
     if (r->output) {
         *err = r->output_error;
         return r->output;
@@ -150,6 +191,7 @@ static int run_generate(const command *cmd, void *values, const option_parse *pa
         status =
             masked ? generate_masked(&r, &masked_options, &err) : generate_causal(&r, &causal_options, &err);
     int code = engine_finish(&r.engine, status, &err);
+    vkdlm_recorder_abort(r.recorder);
     canvas_set_deinit(&r.canvases);
     free(r.given);
     engine_close(&r.engine);

@@ -3,6 +3,7 @@
 #define CLI_GENERATE_H
 
 #include <vkdlm/complete.h>
+#include <vkdlm/trajectory.h>
 
 #include "canvas.h"
 #include "engine.h"
@@ -20,7 +21,7 @@ typedef struct generate_values {
     noise_values schedule;
     option_value temperature, top_k, top_p;
     option_value seed, num_samples, batch, ignore_eos, noise;
-    option_value trajectory, top, show;
+    option_value trajectory, top, every_position, show;
 } generate_values;
 
 extern const option_group *const generate_groups[];
@@ -46,7 +47,8 @@ typedef struct generate_run {
     char *given; /* what was read from an option, a file or standard input; NULL: nothing is given */
     size_t given_size;
     canvas_set canvases;
-    uint64_t total; /* samples asked for */
+    vkdlm_recorder *recorder; /* --trajectory */
+    uint64_t total;           /* samples asked for */
     uint64_t delivered;
     /* For the progress: how far the samples are, added up, and one by one for those that may be running. */
     double parts;
@@ -74,8 +76,13 @@ vkdlm_status generate_print_heading(const generate_run *run, uint64_t sample, vk
 vkdlm_status generate_print(const char *text, size_t size, const int32_t *ids, uint32_t n_ids,
                             vkdlm_error *err);
 
-/* What a run ends with: status is that of the library. Prints the summary by `summarise` unless the run
- * failed, and returns what the command ends with. */
+/* Begins the recording that '--trajectory' asks for; one of masked and flow is the run. */
+vkdlm_status generate_record(generate_run *run, const vkdlm_generate_options *masked,
+                             const vkdlm_complete_options *flow, vkdlm_error *err);
+
+/* What a run ends with: status is that of the library. Completes the recording, which keeps what was finished
+ * of a run that was stopped. Prints the summary by `summarise` unless the run failed, and returns what the
+ * command ends with. */
 vkdlm_status generate_end(generate_run *run, vkdlm_status status,
                           vkdlm_status (*summarise)(const generate_run *run, const void *stats,
                                                     vkdlm_error *err),

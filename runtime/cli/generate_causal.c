@@ -79,7 +79,14 @@ static bool on_token(void *user, const vkdlm_token_step *step)
         generate_progress(r, step->sample, (double)(step->index + 1) / (double)step->max_tokens);
     else if (step->sample == r->delivered)
         show(c, step->sample, step->tokens, step->length - step->index - 1, step->length);
-    return !r->output && !signals_pending();
+    bool recorded = !r->recorder || vkdlm_recorder_on_token(r->recorder, step);
+    return recorded && !r->output && !signals_pending();
+}
+
+static bool on_flow_step(void *user, const vkdlm_flow_step *step)
+{
+    causal_run *c = user;
+    return vkdlm_recorder_on_flow_step(c->run->recorder, step);
 }
 
 static vkdlm_status report_json(const causal_run *c, const vkdlm_completion *sample, const vkdlm_text *text,
@@ -230,6 +237,10 @@ vkdlm_status generate_causal(generate_run *r, vkdlm_complete_options *options, v
     r->total = r->canvases.n * options->num_samples;
     if (!status)
         status = read_noise(&c, options, err);
+    if (!status)
+        status = generate_record(r, NULL, options, err);
+    if (r->recorder)
+        options->on_flow_step = on_flow_step;
     if (!status)
         status = start_stream(&c, err);
     if (!status) {

@@ -50,7 +50,8 @@ static bool on_step(void *user, const vkdlm_step *step)
                           step->n_steps
                               ? (double)step->step / step->n_steps
                               : 1 - (double)step->n_masked / (double)(step->length ? step->length : 1));
-    return !signals_pending();
+    bool recorded = !m->run->recorder || vkdlm_recorder_on_step(m->run->recorder, step);
+    return recorded && !signals_pending();
 }
 
 /* Positions of a finished sample that generation filled. */
@@ -91,6 +92,8 @@ static bool on_sample(void *user, const vkdlm_sample *sample)
     size_t size = 0;
     if (!sample->complete)
         return !signals_pending();
+    if (r->recorder)
+        vkdlm_recorder_on_sample(r->recorder, sample);
     terminal_clear(m->terminal);
     progress_clear(&r->engine.bar);
     r->delivered = sample->sample + 1;
@@ -153,6 +156,9 @@ vkdlm_status generate_masked(generate_run *r, vkdlm_generate_options *options, v
     options->on_sample = on_sample;
     options->user = &m;
     r->total = r->canvases.n * options->num_samples;
+    status = generate_record(r, options, NULL, err);
+    if (status)
+        return status;
     if (r->values->show.given) {
         m.terminal = terminal_create(r->engine.tokenizer, r->engine.info.mask_id);
         if (!m.terminal)

@@ -101,10 +101,17 @@ static const option_spec output_specs[] = {
     {"show", 0, OPTION_FLAG, AT(show),
      .help = "draws the canvas on the terminal while it resolves; autoregressive: writes the text as it "
              "comes"},
-    {"trajectory", 0, OPTION_TEXT, AT(trajectory), "FILE", "records the run", .initially = "off",
-     .absent = "recording a trajectory"},
-    {"top", 0, OPTION_COUNT, AT(top), "K", "candidates a position that a recording keeps", "tokens",
-     .initially = "off", .least = 1, .most = 1024, .absent = "recording a trajectory"},
+    {"trajectory", 0, OPTION_TEXT, AT(trajectory), "FILE",
+     "records the run of one sample, step by step, as a safetensors file that 'vkdlm view' and 'vkdlm "
+     "trajectory' show",
+     .initially = "off", .fits = MODEL_MASKED | MODEL_L2D},
+    {"top", 0, OPTION_COUNT, AT(top), "K", "most probable tokens of each evaluation that a recording keeps",
+     "tokens", .initial = "8", .most = VKDLM_MAX_CANDIDATES, .fits = MODEL_MASKED | MODEL_L2D},
+    {"every-position", 0, OPTION_FLAG, AT(every_position),
+     .help = "a recording tells of every masked position what the model thinks of it, not only of those that "
+             "take a "
+             "token; costs the output layer for them",
+     .fits = MODEL_MASKED},
 };
 
 #define GROUP(title, specs, fits)                        \
@@ -155,6 +162,9 @@ vkdlm_status generate_check(const generate_values *v, vkdlm_error *err)
     if (v->template_text.given && v->length.given)
         return message_set(err, VKDLM_INVALID_ARGUMENT,
                            "'--length' does not go with '--template', whose text and masks are the canvas");
+    if ((v->top.given || v->every_position.given) && !v->trajectory.given)
+        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--%s' needs '--trajectory' beside it",
+                           v->top.given ? "top" : "every-position");
     if (v->system.given && !v->chat.given)
         return message_set(err, VKDLM_INVALID_ARGUMENT, "'--system' needs '--chat' beside it");
     if (v->chat.given && (!first || v->ids.given))
@@ -177,6 +187,7 @@ vkdlm_status generate_causal_options(const generate_values *v, vkdlm_complete_op
         .top_p = v->top_p.number,
         .seed = v->seed.count,
         .cache_f16 = v->flow.kv_type.choice == 1,
+        .n_candidates = v->trajectory.given ? (uint32_t)v->top.count : 0,
     };
     return flow_from_options(&v->flow, &v->steps, &options->flow, err);
 }
@@ -210,6 +221,8 @@ vkdlm_status generate_masked_options(const generate_values *v, vkdlm_generate_op
         .top_k = (uint32_t)v->top_k.count,
         .top_p = v->top_p.number,
         .seed = v->seed.count,
+        .n_candidates = v->trajectory.given ? (uint32_t)v->top.count : 0,
+        .evaluate_all = v->every_position.given,
     };
     if (!status)
         status = noise_from_options(&v->schedule, &options->noise, err);

@@ -91,8 +91,7 @@ refuses 2 "'--model' and '--tokenizer' exclude" tokenize -m a --tokenizer b c
 refuses 2 "'--decode' and a text exclude" tokenize --decode 1 a
 
 # What is recorded later.
-refuses 1 "recording a trajectory is not part of this version" generate --trajectory x.safetensors
-refuses 1 "recording a trajectory is not part of this version" generate --top 3
+refuses 2 "'--top' needs '--trajectory' beside it" generate --top 3
 
 # Options of other kinds of models are never ignored: the line names those that fit.
 while read -r option kind; do
