@@ -1,5 +1,5 @@
 /* What a driver's compiler makes of every pipeline that a device would use, without running any:
- *   compile_stats [--device SELECT] [--all] [--optional]
+ *   compile_stats [--device SELECT] [--only PART-OF-A-LABEL] [--all] [--optional]
  * Prints one line a kernel and variant, with tabs between the columns: the most that any of its pipelines
  * (types of weights, epilogues, head sizes) takes, and the fewest waves; --all prints every pipeline. Exit
  * status 1 when a pipeline spills registers or has scratch memory, 2 when something else fails, and with
@@ -7,6 +7,7 @@
  *
  * The operations themselves are called, on a device that only compiles: which pipelines there are and with
  * which constants is known to them alone. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,8 @@ static gpu_buffer memory;
 static summary summaries[MAX_SUMMARIES];
 static uint32_t n_summaries, n_seen, n_bad;
 static bool print_all;
+static const char *only; /* labels that contain it; NULL: all */
+static char label[128];
 
 static void read_pipeline(const gpu_compiled *compiled, summary *out)
 {
@@ -120,15 +123,23 @@ static void add_to_summary(const summary *one)
             s->value[c] = one->value[c];
 }
 
-/* Records, which creates pipelines, and puts what is new under a label. */
-static void begin(void)
+/* Begins a recording, which creates pipelines; end puts those that are new under the label. False when --only
+ * leaves the label out. */
+__attribute__((format(printf, 1, 2))) static bool begin(const char *format, ...)
 {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(label, sizeof label, format, args);
+    va_end(args);
     vkdlm_error err;
+    if (only && !strstr(label, only))
+        return false;
     if (gpu_commands_begin(commands, &err))
         bench_die(&err);
+    return true;
 }
 
-static void end(const char *label)
+static void end(void)
 {
     vkdlm_error err;
     if (gpu_submit_wait(commands, &err))
@@ -138,7 +149,7 @@ static void end(const char *label)
         if (gpu_compiled_get(device, n_seen, &compiled, &err))
             bench_die(&err);
         summary one = {0};
-        snprintf(one.label, sizeof one.label, "%s", label);
+        memcpy(one.label, label, sizeof label);
         read_pipeline(&compiled, &one);
         bool bad = one.value[SPILLED] > 0 || one.value[SCRATCH] > 0;
         n_bad += bad;
@@ -156,7 +167,7 @@ static const vkdlm_dtype dtypes[] = {VKDLM_DTYPE_F32,  VKDLM_DTYPE_F16,   VKDLM_
                                      VKDLM_DTYPE_Q4_0, VKDLM_DTYPE_Q4_1,  VKDLM_DTYPE_Q5_0, VKDLM_DTYPE_Q5_1,
                                      VKDLM_DTYPE_Q2_K, VKDLM_DTYPE_Q3_K,  VKDLM_DTYPE_Q4_K, VKDLM_DTYPE_Q5_K,
                                      VKDLM_DTYPE_Q6_K, VKDLM_DTYPE_IQ4_NL};
-enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, N_FULL_DTYPES = 4 };
 
 /* Numbers of rows between which the choice of a shape may change. */
 static const uint32_t row_counts[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 1024};
@@ -187,68 +198,72 @@ static const char *type_name(vkdlm_dtype dtype)
     return weight_blocks_supported(dtype) ? "quantised" : vkdlm_dtype_name(dtype);
 }
 
-/* Every epilogue that a model uses. */
-static void compile_products(const matmul_shape *shape, vkdlm_dtype dtype)
+/* Epilogues that models use, those with a low-rank part last. */
+enum { N_EPILOGUES = 14, N_FEW_EPILOGUES = 2 };
+
+static void compile_product(const matmul_shape *shape, vkdlm_dtype dtype, uint32_t epilogue)
 {
     const gpu_view none = {0}, some = anything();
     const struct {
         gpu_view bias, gate, residual, row_seq;
         enum matmul_activation activation;
-    } epilogues[] = {
-        {none, none, none, none, MATMUL_LINEAR}, {some, none, none, none, MATMUL_LINEAR},
-        {some, none, none, none, MATMUL_GELU},   {some, none, none, none, MATMUL_SILU},
-        {none, none, none, none, MATMUL_SILU},   {none, none, none, none, MATMUL_SWIGLU},
-        {none, none, some, none, MATMUL_LINEAR}, {none, none, some, none, MATMUL_TIMES},
-        {none, some, some, none, MATMUL_LINEAR}, {some, some, some, some, MATMUL_LINEAR},
+        bool lora;
+    } epilogues[N_EPILOGUES] = {
+        {none, none, none, none, MATMUL_LINEAR, false}, {some, some, some, some, MATMUL_LINEAR, true},
+        {some, none, none, none, MATMUL_LINEAR, false}, {some, none, none, none, MATMUL_GELU, false},
+        {some, none, none, none, MATMUL_SILU, false},   {none, none, none, none, MATMUL_SILU, false},
+        {none, none, none, none, MATMUL_SWIGLU, false}, {none, none, some, none, MATMUL_LINEAR, false},
+        {none, none, some, none, MATMUL_TIMES, false},  {none, some, some, none, MATMUL_LINEAR, false},
+        {some, some, some, some, MATMUL_LINEAR, false}, {none, none, none, none, MATMUL_LINEAR, true},
+        {none, none, none, none, MATMUL_SWIGLU, true},  {none, some, some, some, MATMUL_LINEAR, true},
     };
     weight w = make_weight(dtype), b = make_weight(VKDLM_DTYPE_F32);
-    char label[128];
-    snprintf(label, sizeof label, "matmul, %s, %s", shape->name, type_name(dtype));
-    for (size_t i = 0; i < sizeof epilogues / sizeof *epilogues; i++)
-        for (int lora = 0; lora < 2; lora++) {
-            begin();
-            ops_matmul_shape(device, commands,
-                             &(matmul_args){.w = &w,
-                                            .x = some,
-                                            .y = some,
-                                            .ldx = LD,
-                                            .ldy = LD,
-                                            .n_rows = 64,
-                                            .bias = epilogues[i].bias,
-                                            .activation = epilogues[i].activation,
-                                            .gate = epilogues[i].gate,
-                                            .residual = epilogues[i].residual,
-                                            .row_seq = epilogues[i].row_seq,
-                                            .ld_gate = LD,
-                                            .lora_b = lora ? &b : NULL,
-                                            .lora_z = some,
-                                            .ldz = LD},
-                             shape);
-            end(label);
-        }
+    if (!begin("matmul, %s, %s", shape->name, type_name(dtype)))
+        return;
+    ops_matmul_shape(device, commands,
+                     &(matmul_args){.w = &w,
+                                    .x = some,
+                                    .y = some,
+                                    .ldx = LD,
+                                    .ldy = LD,
+                                    .n_rows = 64,
+                                    .bias = epilogues[epilogue].bias,
+                                    .activation = epilogues[epilogue].activation,
+                                    .gate = epilogues[epilogue].gate,
+                                    .residual = epilogues[epilogue].residual,
+                                    .row_seq = epilogues[epilogue].row_seq,
+                                    .ld_gate = LD,
+                                    .lora_b = epilogues[epilogue].lora ? &b : NULL,
+                                    .lora_z = some,
+                                    .ldz = LD},
+                     shape);
+    end();
 }
 
 static void compile_output(const matmul_shape *shape, vkdlm_dtype dtype)
 {
     weight w = make_weight(dtype);
-    char label[128];
-    snprintf(label, sizeof label, "output layer, %s, %s", shape->name, type_name(dtype));
+    output_args args = {.w = &w,
+                        .hidden = anything(),
+                        .ld = LD,
+                        .n_rows = MANY,
+                        .vocab_size = COLUMNS,
+                        .excluded = -1,
+                        .draws = anything(),
+                        .results = anything(),
+                        .scratch = anything(),
+                        .top_p = 1};
     for (int bias = 0; bias < 2; bias++) {
-        begin();
-        ops_output_shape(device, commands,
-                         &(output_args){.w = &w,
-                                        .bias = bias ? anything() : (gpu_view){0},
-                                        .hidden = anything(),
-                                        .ld = LD,
-                                        .n_rows = MANY,
-                                        .vocab_size = COLUMNS,
-                                        .excluded = -1,
-                                        .draws = anything(),
-                                        .results = anything(),
-                                        .scratch = anything(),
-                                        .top_p = 1},
-                         shape);
-        end(label);
+        args.bias = bias ? anything() : (gpu_view){0};
+        if (begin("output layer, %s, %s", shape->name, type_name(dtype))) {
+            ops_output_shape(device, commands, &args, shape);
+            end();
+        }
+    }
+    args.top_k = 40;
+    if (begin("output layer, top-k and top-p")) {
+        ops_output_shape(device, commands, &args, shape);
+        end();
     }
 }
 
@@ -261,7 +276,10 @@ static void compile_linear(void)
         const matmul_shape *shape = matmul_select(caps, row_counts[i]);
         size_t at = (size_t)(shape - matmul_shapes);
         for (int t = 0; !done[at] && t < N_DTYPES; t++) {
-            compile_products(shape, dtypes[t]);
+            /* Block types differ in how they are unpacked, not in what follows. */
+            uint32_t n = t < N_FULL_DTYPES ? N_EPILOGUES : N_FEW_EPILOGUES;
+            for (uint32_t e = 0; e < n; e++)
+                compile_product(shape, dtypes[t], e);
             if (output_shape_usable(caps, shape))
                 compile_output(shape, dtypes[t]);
         }
@@ -269,53 +287,25 @@ static void compile_linear(void)
     }
 }
 
-static void compile_select(void)
-{
-    weight w = make_weight(VKDLM_DTYPE_F32);
-    begin();
-    ops_output(device, commands,
-               &(output_args){.w = &w,
-                              .hidden = anything(),
-                              .ld = LD,
-                              .n_rows = 1,
-                              .vocab_size = COLUMNS,
-                              .excluded = -1,
-                              .draws = anything(),
-                              .results = anything(),
-                              .scratch = anything(),
-                              .top_k = 40,
-                              .top_p = 0.9F});
-    end("output layer, top-k and top-p");
-}
-
 static void compile_embeddings(void)
 {
     for (int t = 0; t < N_DTYPES; t++) {
         weight w = make_weight(dtypes[t]);
         embed_table table = embed_table_of(&w);
-        bool rows = !weight_blocks_supported(dtypes[t]);
-        for (int tied = 0; tied < 2; tied++) {
-            if (!tied)
-                table.tied = NULL;
-            else
-                table = embed_table_of(&w);
-            if (!tied && !rows)
-                continue;
-            begin();
-            ops_embed(device, commands, &table, anything(), 1, 0, MANY, anything(), LD);
-            end("embedding");
+        for (int tied = weight_blocks_supported(dtypes[t]); tied < 2; tied++) {
+            table.tied = tied ? &w : NULL;
+            if (begin("embedding")) {
+                ops_embed(device, commands, &table, anything(), 1, 0, MANY, anything(), LD);
+                end();
+            }
         }
     }
 }
 
-static void compile_norms(void)
+static void compile_norms(uint32_t width, gpu_view source, gpu_view rows)
 {
     const gpu_view none = {0}, some = anything();
-    static const uint32_t widths[] = {256, 768, 4096};
-    for (int i = 0; i < 3 * 4; i++) {
-        uint32_t width = widths[i / 4];
-        gpu_view source = i & 1 ? some : none, rows = i & 2 ? some : none;
-        begin();
+    if (begin("LayerNorm")) {
         ops_norm(device, commands,
                  &(norm_args){.x = some,
                               .y = some,
@@ -327,9 +317,11 @@ static void compile_norms(void)
                               .mod_stride = width,
                               .source = source,
                               .row_seq = rows});
-        end("LayerNorm");
-        for (int modulation = 0; modulation < 3; modulation++) {
-            begin();
+        end();
+    }
+    enum { PLAIN, MODULATED, GATED, N_KINDS };
+    for (int kind = 0; kind < N_KINDS; kind++)
+        if (begin("RMSNorm")) {
             ops_rms(device, commands,
                     &(rms_args){.x = some,
                                 .y = some,
@@ -340,77 +332,86 @@ static void compile_norms(void)
                                 .eps = 1e-5F,
                                 .source = source,
                                 .row_mod = rows,
-                                .modulation = modulation ? some : none,
+                                .modulation = kind == PLAIN ? none : some,
                                 .mod_stride = width,
-                                .scale_shift = modulation == 1,
-                                .add = modulation == 2 ? some : none});
-            end("RMSNorm");
+                                .scale_shift = kind == MODULATED,
+                                .add = kind == GATED ? some : none});
+            end();
         }
-    }
+}
+
+static void compile_all_norms(void)
+{
+    static const uint32_t widths[] = {256, 768, 4096};
+    const gpu_view none = {0}, some = anything();
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (int uses = 0; uses < 4; uses++)
+            compile_norms(widths[i], uses & 1 ? some : none, uses & 2 ? some : none);
 }
 
 static void compile_flow(void)
 {
     const gpu_view some = anything();
-    begin();
-    ops_timestep(device, commands, some, MANY, some);
-    end("features of the noise level");
-    for (int i = 0; i < 4; i++) {
-        begin();
-        ops_flow_stage(device, commands,
-                       &(flow_stage_args){.n_rows = MANY,
-                                          .n_columns = LD,
-                                          .ld = LD,
-                                          .n_branches = 1 + (i & 1),
-                                          .target = some,
-                                          .normalise = i & 2,
-                                          .state = some,
-                                          .stage = some,
-                                          .slopes = some,
-                                          .input = some});
-        end("flow, a step");
+    if (begin("features of the noise level")) {
+        ops_timestep(device, commands, some, MANY, some);
+        end();
     }
-    begin();
-    ops_flow_difference(device, commands, some, MANY, LD, LD, some, some, LD);
-    end("flow, differences");
-    begin();
-    ops_flow_softmax(device, commands, some, MANY, LD, LD, some);
-    end("flow, softmax");
-    weight w = flow_vocabulary_describe(COLUMNS, COLUMNS);
-    w.buffer = memory;
-    begin();
-    ops_flow_vocabulary(device, commands, &w, 0, some, MANY, LD, 1);
-    end("flow, vocabulary");
+    for (int i = 0; i < 4; i++)
+        if (begin("flow, a step")) {
+            ops_flow_stage(device, commands,
+                           &(flow_stage_args){.n_rows = MANY,
+                                              .n_columns = LD,
+                                              .ld = LD,
+                                              .n_branches = 1 + (i & 1),
+                                              .target = some,
+                                              .normalise = i & 2,
+                                              .state = some,
+                                              .stage = some,
+                                              .slopes = some,
+                                              .input = some});
+            end();
+        }
+    if (begin("flow, differences")) {
+        ops_flow_difference(device, commands, some, MANY, LD, LD, some, some, LD);
+        end();
+    }
+    if (begin("flow, softmax")) {
+        ops_flow_softmax(device, commands, some, MANY, LD, LD, some);
+        end();
+    }
+    if (begin("flow, vocabulary")) {
+        weight w = flow_vocabulary_describe(COLUMNS, COLUMNS);
+        w.buffer = memory;
+        ops_flow_vocabulary(device, commands, &w, 0, some, MANY, LD, 1);
+        end();
+    }
 }
 
 static void compile_attention(const attention_shape *shape)
 {
     vkdlm_error err;
     attention op;
-    char label[128];
-    begin();
+    if (!begin("attention, head size %u", shape->head_dim))
+        return;
     if (attention_init(&op, device, shape, NULL, &err))
         bench_die(&err);
-    snprintf(label, sizeof label, "attention, head size %u", shape->head_dim);
-    end(label);
+    end();
 }
 
 static void compile_cached_attention(const attention_shape *shape, enum kv_type type)
 {
     vkdlm_error err;
     cached_attention op;
-    char label[128];
-    begin();
+    if (!begin("cached attention, %s, head size %u", type == KV_F16 ? "F16" : "F32", shape->head_dim))
+        return;
     if (cached_attention_init(&op, device, shape, type, &err))
         bench_die(&err);
-    snprintf(label, sizeof label, "cached attention, %s, head size %u", type == KV_F16 ? "F16" : "F32",
-             shape->head_dim);
-    end(label);
+    end();
 }
 
 static void compile_heads(void)
 {
-    static const uint32_t head_dims[] = {32, 64, 96, 128}, shares[] = {1, 3, 4, 7, 8};
+    static const uint32_t head_dims[] = {32, 64, 96, 128}, shares[] = {1, 2, 3, 4, 5, 6, 7, 8};
     for (size_t i = 0; i < sizeof head_dims / sizeof *head_dims; i++) {
         attention_shape shape = {.n_heads = 8, .n_kv_heads = 8, .head_dim = head_dims[i]};
         compile_attention(&shape);
@@ -432,6 +433,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--device") == 0 && i + 1 < argc)
             options.select = argv[++i];
+        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            only = argv[++i];
         else if (strcmp(argv[i], "--all") == 0)
             print_all = true;
         else if (strcmp(argv[i], "--optional") == 0)
@@ -455,9 +458,8 @@ int main(int argc, char **argv)
         bench_die(&err);
 
     compile_linear();
-    compile_select();
     compile_embeddings();
-    compile_norms();
+    compile_all_norms();
     compile_flow();
     compile_heads();
 

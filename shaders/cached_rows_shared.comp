@@ -3,8 +3,12 @@
 //
 // LANES invocations are STREAMS streams of WIDE; stream y takes groups y, y + STREAMS, ... with a maximum, denominator
 // and outputs of its own. Lane x of a stream owns units x, x + WIDE, ..., so that a stream reads consecutive bytes: it
-// multiplies them by its part of the queries, the parts of a score meet in shared memory, every lane of the stream adds
-// them up in order, and its units of the values follow. At the end the streams are added in order.
+// multiplies them by its part of the queries, which lie in shared memory, and the parts of a score meet there as well.
+// Lane x < HEADS adds up those of head x in order, keeps the head's maximum and denominator, and hands out the weights;
+// every lane adds its units of the values. At the end the streams are added in order.
+//
+// Registers of a lane: HEADS DIM / WIDE outputs, its units of one group of keys or values, and little else;
+// docs/gpu_kernels.md has what compilers make of it.
 //
 // Numerics: which stream takes a key depends on its position alone, and so does every sum.
 // Loop iterations per invocation: keys / (4 STREAMS), and HEADS LANES / WIDE at the end.
@@ -13,16 +17,20 @@
 #extension GL_EXT_control_flow_attributes : require
 #include "cached_rows.glsl"
 
-const uint WIDE = 8;
+layout(constant_id = 3) const uint WIDE = 8; // a multiple of 4, at least HEADS
+
 const uint STREAMS = LANES / WIDE;
 const uint BLOCKS = (UNITS + WIDE - 1) / WIDE; // units of a lane
 const uint OUTPUT_STRIDE = BLOCKS * WIDE * UNIT;
 const uint PARTS = HEADS * LANES;
 const uint OUTPUTS = STREAMS * OUTPUT_STRIDE / 4; // WIDE divides it
 
+shared float query[OUTPUT_STRIDE * HEADS]; // [dimension][h]
 // Parts of scores, [h][lane]; at the end outputs of one head, [stream][dimension], four to a vector.
 shared vec4 parts[PARTS > OUTPUTS ? PARTS : OUTPUTS];
-shared vec2 ends[HEADS * STREAMS]; // (maximum, denominator)
+shared vec4 weights[HEADS * STREAMS]; // of the stream's four keys
+shared float keeps[HEADS * STREAMS];  // what becomes of the stream's outputs so far
+shared vec2 ends[HEADS * STREAMS];    // (maximum, denominator)
 
 void main()
 {
@@ -37,20 +45,15 @@ void main()
     uint groups = position / 4 + 1;
     uint base = first_unit(gl_WorkGroupID.y, sequence);
 
-    float query[HEADS][BLOCKS][UNIT];
+    for (uint i = lane; i < OUTPUT_STRIDE * HEADS; i += LANES)
+        query[i] = rotated_query(row, head + min(first + i % HEADS, push.share - 1), position, i / HEADS);
     float sum[HEADS][BLOCKS][UNIT];
-    float highest[HEADS];
-    float total[HEADS];
-    [[unroll]] for (uint h = 0; h < HEADS; h++) {
-        highest[h] = LOWEST;
-        total[h] = 0;
+    [[unroll]] for (uint h = 0; h < HEADS; h++)
         [[unroll]] for (uint b = 0; b < BLOCKS; b++)
-            [[unroll]] for (uint e = 0; e < UNIT; e++) {
-                uint d = (b * WIDE + x) * UNIT + e;
-                query[h][b][e] = rotated_query(row, head + min(first + h, push.share - 1), position, d);
+            [[unroll]] for (uint e = 0; e < UNIT; e++)
                 sum[h][b][e] = 0;
-            }
-    }
+    float highest = LOWEST; // of head x
+    float total = 0;
 
     [[dont_unroll]] for (uint start = 0; start < groups; start += STREAMS) {
         uint group = start + y;
@@ -58,43 +61,45 @@ void main()
         vec4 s[HEADS];
         [[unroll]] for (uint h = 0; h < HEADS; h++)
             s[h] = vec4(0);
+        barrier(); // the queries are there; the last weights have been read
         [[unroll]] for (uint b = 0; b < BLOCKS; b++) {
             vec4 part[UNIT] = WIDEN(LOAD(k, from + min(b * WIDE + x, UNITS - 1)));
             [[unroll]] for (uint e = 0; e < UNIT; e++)
                 [[unroll]] for (uint h = 0; h < HEADS; h++)
-                    s[h] += part[e] * query[h][b][e];
+                    s[h] += part[e] * query[((b * WIDE + x) * UNIT + e) * HEADS + h];
         }
-        barrier(); // the last parts have been read
         [[unroll]] for (uint h = 0; h < HEADS; h++)
             parts[h * LANES + lane] = s[h];
         barrier(); // the parts are there
 
-        bvec4 seen = group_seen(group, position);
-        vec4 weight[HEADS];
-        [[unroll]] for (uint h = 0; h < HEADS; h++) {
-            vec4 score = parts[h * LANES + y * WIDE];
+        if (x < HEADS) {
+            bvec4 seen = group_seen(group, position);
+            vec4 score = parts[x * LANES + y * WIDE];
             [[unroll]] for (uint other = 1; other < WIDE; other++)
-                score += parts[h * LANES + y * WIDE + other];
-            float before = highest[h];
-            highest[h] = max(before, largest(mix(vec4(LOWEST), score, seen)));
-            float keep = rescale(before, highest[h]);
-            weight[h] = mix(vec4(0), exp2(score - highest[h]), seen);
-            total[h] = total[h] * keep + sum4(weight[h]);
+                score += parts[x * LANES + y * WIDE + other];
+            float before = highest;
+            highest = max(before, largest(mix(vec4(LOWEST), score, seen)));
+            float keep = rescale(before, highest);
+            vec4 weight = mix(vec4(0), exp2(score - highest), seen);
+            total = total * keep + sum4(weight);
+            weights[x * STREAMS + y] = weight;
+            keeps[x * STREAMS + y] = keep;
+        }
+        barrier(); // the weights are there
+        [[unroll]] for (uint h = 0; h < HEADS; h++)
             [[unroll]] for (uint b = 0; b < BLOCKS; b++)
                 [[unroll]] for (uint e = 0; e < UNIT; e++)
-                    sum[h][b][e] *= keep;
-        }
+                    sum[h][b][e] *= keeps[h * STREAMS + y];
         [[unroll]] for (uint b = 0; b < BLOCKS; b++) {
             vec4 part[UNIT] = WIDEN(LOAD(v, from + min(b * WIDE + x, UNITS - 1)));
             [[unroll]] for (uint e = 0; e < UNIT; e++)
                 [[unroll]] for (uint h = 0; h < HEADS; h++)
-                    sum[h][b][e] += sum4(weight[h] * part[e]);
+                    sum[h][b][e] += sum4(weights[h * STREAMS + y] * part[e]);
         }
     }
 
-    if (x == 0)
-        [[unroll]] for (uint h = 0; h < HEADS; h++)
-            ends[h * STREAMS + y] = vec2(highest[h], total[h]);
+    if (x < HEADS)
+        ends[x * STREAMS + y] = vec2(highest, total);
     [[unroll]] for (uint h = 0; h < HEADS; h++) {
         barrier(); // the ends are there; the parts, or the head before, have been read
         float top = LOWEST;
@@ -103,7 +108,7 @@ void main()
         float all = 0;
         [[unroll]] for (uint other = 0; other < STREAMS; other++)
             all += ends[h * STREAMS + other].y * rescale(ends[h * STREAMS + other].x, top);
-        float keep = rescale(highest[h], top) / all;
+        float keep = rescale(ends[h * STREAMS + y].x, top) / all;
         [[unroll]] for (uint b = 0; b < BLOCKS; b++)
             [[unroll]] for (uint e = 0; e < UNIT; e++) {
                 uint d = y * OUTPUT_STRIDE + (b * WIDE + x) * UNIT + e;

@@ -6,11 +6,13 @@
 #include "base/size.h"
 #include "shaders/params.h"
 
-/* Lanes of cached_rows_shared.comp: WIDE of them a stream. Fewer where shared memory is small. */
-#define ROWS_WIDE    8u
-#define ROWS_STREAMS 16u
-/* Query heads of a workgroup: their outputs are held in registers. */
-#define ROWS_HEADS 8u
+/* Lanes of cached_rows_shared.comp, fewer where shared memory is small. */
+#define ROWS_LANES 128u
+/* Query heads of a workgroup at most. Their outputs are held in registers: with four heads and eight outputs
+ * of each a lane, compilers for AMD's GPUs take 84 registers and keep three waves on a SIMD unit; twice as
+ * many spill. */
+#define ROWS_LANES_HEADS  8u
+#define ROWS_SHARED_HEADS 4u
 
 #define MAX_GROUPS_X 65535u /* always allowed */
 
@@ -42,12 +44,20 @@ static enum gpu_kernel tiles_kernel(enum gpu_kernel kernel, enum kv_type type)
                                                      : GPU_KERNEL_ATTENTION_PLAIN_F16;
 }
 
-/* Shared memory of cached_rows_shared.comp for so many streams. */
-static uint32_t rows_shared_bytes(const attention_shape *shape, uint32_t heads, uint32_t streams)
+/* Lanes of a stream of cached_rows_shared.comp; with head sizes up to 128 a lane holds 8 outputs of a head at
+ * most. */
+static uint32_t rows_wide(const attention_shape *shape)
 {
-    uint32_t parts = 16 * heads * streams * ROWS_WIDE;
-    uint32_t outputs = 4 * streams * (uint32_t)size_round_up(shape->head_dim, 2 * ROWS_WIDE);
-    return (parts > outputs ? parts : outputs) + 8 * heads * streams;
+    return shape->head_dim > 64 ? 16 : 8;
+}
+
+/* Shared memory of cached_rows_shared.comp for so many lanes. */
+static uint32_t rows_shared_bytes(const attention_shape *shape, uint32_t heads, uint32_t lanes)
+{
+    uint32_t streams = lanes / rows_wide(shape);
+    uint32_t stride = (uint32_t)size_round_up(shape->head_dim, 2 * rows_wide(shape));
+    uint32_t parts = 16 * heads * lanes, outputs = 4 * streams * stride;
+    return 4 * heads * stride + (parts > outputs ? parts : outputs) + (16 + 4 + 8) * heads * streams;
 }
 
 static bool rows_in_lanes(const gpu_caps *caps)
@@ -57,28 +67,34 @@ static bool rows_in_lanes(const gpu_caps *caps)
            (caps->min_subgroup_size == caps->max_subgroup_size || caps->subgroup_size_control);
 }
 
+/* The fewest blocks of equal numbers of heads that take no more than `most` heads each. */
+static uint32_t even_heads(uint32_t share, uint32_t most)
+{
+    uint32_t blocks = (share + most - 1) / most;
+    return (share + blocks - 1) / blocks;
+}
+
 static vkdlm_status init_rows(cached_attention *op, vkdlm_error *err)
 {
     const gpu_caps *caps = gpu_device_caps(op->device);
-    uint32_t share = share_of(&op->shape), blocks = (share + ROWS_HEADS - 1) / ROWS_HEADS;
-    op->rows_heads = (share + blocks - 1) / blocks;
-    gpu_spec spec = {.value = {0, op->shape.head_dim, op->rows_heads}};
+    const attention_shape *shape = &op->shape;
+    bool in_lanes = rows_in_lanes(caps), half = op->type == KV_F16;
+    op->rows_heads = even_heads(share_of(shape), in_lanes ? ROWS_LANES_HEADS : ROWS_SHARED_HEADS);
+    gpu_spec spec = {.value = {0, shape->head_dim, op->rows_heads}};
     spec_add_half_exact(caps, &spec);
-    if (rows_in_lanes(caps)) {
-        op->rows_kernel =
-            op->type == KV_F16 ? GPU_KERNEL_CACHED_ROWS_LANES_F16 : GPU_KERNEL_CACHED_ROWS_LANES_F32;
+    if (in_lanes) {
+        op->rows_kernel = half ? GPU_KERNEL_CACHED_ROWS_LANES_F16 : GPU_KERNEL_CACHED_ROWS_LANES_F32;
         spec.value[0] = caps->subgroup_size;
         spec.subgroup_size = caps->subgroup_size_control ? caps->subgroup_size : 0;
     } else {
-        op->rows_kernel =
-            op->type == KV_F16 ? GPU_KERNEL_CACHED_ROWS_SHARED_F16 : GPU_KERNEL_CACHED_ROWS_SHARED_F32;
-        uint32_t streams = ROWS_STREAMS;
-        uint32_t widest = u32_min(caps->max_invocations, caps->max_workgroup_size_x);
-        while (streams > 1 &&
-               (streams * ROWS_WIDE > widest ||
-                rows_shared_bytes(&op->shape, op->rows_heads, streams) > caps->max_shared_bytes))
-            streams /= 2;
-        spec.value[0] = streams * ROWS_WIDE;
+        op->rows_kernel = half ? GPU_KERNEL_CACHED_ROWS_SHARED_F16 : GPU_KERNEL_CACHED_ROWS_SHARED_F32;
+        uint32_t wide = rows_wide(shape);
+        uint32_t lanes = ROWS_LANES, widest = u32_min(caps->max_invocations, caps->max_workgroup_size_x);
+        while (lanes > wide &&
+               (lanes > widest || rows_shared_bytes(shape, op->rows_heads, lanes) > caps->max_shared_bytes))
+            lanes /= 2;
+        spec.value[0] = lanes;
+        spec.value[3] = wide;
     }
     return gpu_pipeline_get(op->device, op->rows_kernel, &spec, &op->rows, err);
 }
