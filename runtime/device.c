@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "ops/tune.h"
 #include "ops/variants.h"
 
 const char *vkdlm_device_type_name(vkdlm_device_type type)
@@ -16,6 +17,16 @@ const char *vkdlm_device_type_name(vkdlm_device_type type)
 #undef TYPE_NAME
     };
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown";
+}
+
+const char *vkdlm_variant_state_text(vkdlm_variant_state state)
+{
+    static const char *const texts[] = {
+#define STATE_TEXT(suffix, text) text,
+        VKDLM_VARIANT_STATE_LIST(STATE_TEXT)
+#undef STATE_TEXT
+    };
+    return (size_t)state < sizeof texts / sizeof *texts ? texts[state] : "unknown";
 }
 
 static vkdlm_device_type public_type(enum gpu_type type)
@@ -112,18 +123,6 @@ void vkdlm_devices_free(vkdlm_device_info *infos)
     free(infos);
 }
 
-uint32_t vkdlm_device_kernels(uint32_t index, vkdlm_kernel_choice *choices, uint32_t capacity)
-{
-    gpu_caps *caps = NULL;
-    uint32_t n = 0, total = 0;
-    if (gpu_enumerate(&caps, &n, NULL))
-        return 0;
-    if (index < n)
-        total = variants_list(&caps[index], choices, capacity);
-    free(caps);
-    return total;
-}
-
 /* $XDG_CACHE_HOME/vkdlm, else ~/.cache/vkdlm; NULL when neither is known. The caller frees it. */
 static char *default_cache_dir(void)
 {
@@ -132,6 +131,39 @@ static char *default_cache_dir(void)
         return file_join(xdg, "vkdlm");
     const char *home = getenv("HOME");
     return home && home[0] == '/' ? file_join(home, ".cache/vkdlm") : NULL;
+}
+
+static char *choices_path(const gpu_caps *caps, const char *dir)
+{
+    return gpu_cache_path(caps, dir, "kernels", ".json");
+}
+
+/* Seconds for measuring what a model needs when it first runs. */
+#define TUNE_SECONDS 1.0
+
+static vkdlm_status attach_choices(gpu_device *gpu, const char *dir, vkdlm_error *err)
+{
+    char *path = dir ? choices_path(gpu_device_caps(gpu), dir) : NULL;
+    const tune_options options = {.path = path, .budget = TUNE_SECONDS};
+    vkdlm_status status = tune_attach(gpu, &options, err);
+    free(path);
+    return status;
+}
+
+uint32_t vkdlm_device_kernels(uint32_t index, vkdlm_kernel_choice *choices, uint32_t capacity)
+{
+    gpu_caps *caps = NULL;
+    uint32_t n = 0, total = 0;
+    if (gpu_enumerate(&caps, &n, NULL))
+        return 0;
+    if (index < n) {
+        char *dir = default_cache_dir(), *path = dir ? choices_path(&caps[index], dir) : NULL;
+        total = variants_of_file(&caps[index], path, choices, capacity);
+        free(path);
+        free(dir);
+    }
+    free(caps);
+    return total;
 }
 
 vkdlm_status vkdlm_device_open(const vkdlm_device_options *options, vkdlm_device **out, vkdlm_error *err)
@@ -154,9 +186,11 @@ vkdlm_status vkdlm_device_open(const vkdlm_device_options *options, vkdlm_device
         .limit_memory_bytes = options->memory_limit_bytes,
     };
     vkdlm_status status = gpu_device_open(&gpu, &device->gpu, err);
+    if (!status)
+        status = attach_choices(device->gpu, gpu.cache_dir, err);
     free(owned);
     if (status) {
-        free(device);
+        vkdlm_device_close(device);
         return status;
     }
     *out = device;
@@ -174,6 +208,16 @@ void vkdlm_device_close(vkdlm_device *device)
 void vkdlm_device_get_info(const vkdlm_device *device, vkdlm_device_info *info)
 {
     describe(gpu_device_caps(device->gpu), false, info);
+}
+
+uint32_t vkdlm_device_choices(const vkdlm_device *device, vkdlm_kernel_choice *choices, uint32_t capacity)
+{
+    return variants_of_device(device->gpu, choices, capacity);
+}
+
+vkdlm_status vkdlm_device_tune(vkdlm_device *device, vkdlm_tune_fn progress, void *user, vkdlm_error *err)
+{
+    return tune_all(device->gpu, progress, user, err);
 }
 
 uint64_t vkdlm_device_peak_bytes(const vkdlm_device *device)

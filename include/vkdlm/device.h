@@ -45,11 +45,39 @@ typedef struct vkdlm_device_info {
     char features[512];
 } vkdlm_device_info;
 
-/* One kernel group and the variant that it takes on a device. */
+/* X(suffix, text): what is known of a variant of a kernel on a device and its driver. */
+#define VKDLM_VARIANT_STATE_LIST(X)                                                               \
+    X(UNTRIED, "not tried")                                                                       \
+    X(RIGHT, "right")                                                                             \
+    X(TIMED, "timed")                                                                             \
+    X(OTHER_BITS, "rounds differently from the preferred one, not used: results must not change") \
+    X(WRONG, "wrong on this driver, not used")                                                    \
+    X(FAILED, "fails on this driver, not used")
+
+typedef enum vkdlm_variant_state {
+#define VKDLM_VARIANT_STATE_ENUM(suffix, text) VKDLM_VARIANT_##suffix,
+    VKDLM_VARIANT_STATE_LIST(VKDLM_VARIANT_STATE_ENUM)
+#undef VKDLM_VARIANT_STATE_ENUM
+} vkdlm_variant_state;
+
+VKDLM_API const char *vkdlm_variant_state_text(vkdlm_variant_state state);
+
+typedef struct vkdlm_kernel_variant {
+    const char *name; /* static text */
+    vkdlm_variant_state state;
+    double microseconds; /* VKDLM_VARIANT_TIMED: of a small problem of the class; else 0 */
+} vkdlm_kernel_variant;
+
+#define VKDLM_MAX_VARIANTS 16
+
+/* One kernel group, one class of its problems, and the variant that it takes on a device. */
 typedef struct vkdlm_kernel_choice {
     const char *group;   /* "matmul", ...: static text */
-    const char *variant; /* static text */
-    bool measured;       /* chosen by timing on this device; false: by its features */
+    char problem[48];    /* the class: "F16, 1 row" */
+    const char *variant; /* static text; "none" when every one is wrong: such a kernel is refused */
+    bool measured;       /* checked and chosen by timing on this device; false: by its features */
+    uint32_t n_variants;
+    vkdlm_kernel_variant variants[VKDLM_MAX_VARIANTS]; /* in the order that the features suggest */
 } vkdlm_kernel_choice;
 
 /* Describes every usable device in the order of their index. On success *infos is an array that the caller
@@ -58,15 +86,16 @@ typedef struct vkdlm_kernel_choice {
 VKDLM_API vkdlm_status vkdlm_devices_enumerate(vkdlm_device_info **infos, uint32_t *count, vkdlm_error *err);
 VKDLM_API void vkdlm_devices_free(vkdlm_device_info *infos);
 
-/* The variants that device `index` would take. Fills at most `capacity` entries and returns how many there
- * are (0 when the index does not exist). */
+/* The variants that device `index` would take, from what was measured before (the file of choices in the
+ * default cache directory). Fills at most `capacity` entries and returns how many there are (0 when the index
+ * does not exist). */
 VKDLM_API uint32_t vkdlm_device_kernels(uint32_t index, vkdlm_kernel_choice *choices, uint32_t capacity);
 
 /* A zeroed struct is the default. */
 typedef struct vkdlm_device_options {
     const char *select; /* index or part of a name (case ignored); NULL: discrete, integrated, virtual, CPU */
-    const char
-        *cache_dir; /* of compiled pipelines; NULL: $XDG_CACHE_HOME/vkdlm or ~/.cache/vkdlm; "": none */
+    const char *cache_dir; /* of compiled pipelines and choices of variants; NULL: $XDG_CACHE_HOME/vkdlm or
+                              ~/.cache/vkdlm; "": none */
     uint64_t memory_limit_bytes; /* take no more device memory than this; 0: what the device has */
     /* Validation: loads VK_LAYER_KHRONOS_validation with synchronisation checks; every message goes to
      * on_message. */
@@ -83,6 +112,23 @@ VKDLM_API vkdlm_status vkdlm_device_open(const vkdlm_device_options *options, vk
 VKDLM_API void vkdlm_device_close(vkdlm_device *device);
 
 VKDLM_API void vkdlm_device_get_info(const vkdlm_device *device, vkdlm_device_info *info);
+
+/* The variants that an open device takes now. Fills at most `capacity` entries and returns how many there
+ * are. */
+VKDLM_API uint32_t vkdlm_device_choices(const vkdlm_device *device, vkdlm_kernel_choice *choices,
+                                        uint32_t capacity);
+
+/* Called before each class of problems is measured; done of total are behind it. False ends the measurement.
+ */
+typedef bool (*vkdlm_tune_fn)(void *user, const char *group, const char *problem, uint32_t done,
+                              uint32_t total);
+
+/* Measures every variant of every kernel group anew and keeps the choices in the cache directory, as happens
+ * for the classes that a model needs when it first runs, within a second or two. On a CPU this takes minutes,
+ * as each variant is compiled. Results do not change with the choices. May be called while sessions run
+ * (whose load spoils the times). progress may be NULL. Errors: OUT_OF_HOST_MEMORY. */
+VKDLM_API vkdlm_status vkdlm_device_tune(vkdlm_device *device, vkdlm_tune_fn progress, void *user,
+                                         vkdlm_error *err);
 
 /* The most device memory held at once so far, in bytes. */
 VKDLM_API uint64_t vkdlm_device_peak_bytes(const vkdlm_device *device);

@@ -47,6 +47,17 @@ char *file_dirname(const char *path)
     return n ? strndup(path, n) : strdup(".");
 }
 
+void file_make_parents(const char *path)
+{
+    char *part = strdup(path);
+    for (char *slash = part ? strchr(part + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(part, 0755);
+        *slash = '/';
+    }
+    free(part);
+}
+
 static vkdlm_status open_failed(const char *path, int code, vkdlm_error *err)
 {
     bool missing = code == ENOENT || code == ENOTDIR;

@@ -27,6 +27,9 @@ bool file_has_suffix(const char *path, const char *suffix);
 char *file_join(const char *dir, const char *name);
 char *file_dirname(const char *path);
 
+/* Makes every directory on the way to the file that is missing; failures show when the file is opened. */
+void file_make_parents(const char *path);
+
 /* A whole regular file, mapped read-only. data is NULL when size is 0. Another process that truncates
  * the file while it is mapped makes the lost pages unreadable (SIGBUS), as with every mapping. */
 typedef struct file_map {

@@ -10,7 +10,7 @@
 #include "message.h"
 #include "report.h"
 
-enum { MAX_CHOICES = 64 };
+enum { MAX_CHOICES = 256 };
 
 typedef struct devices_values {
     common_values common;
@@ -58,8 +58,9 @@ static json_t *list_kernels(const vkdlm_kernel_choice *choices, uint32_t n)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; list && i < n; i++) {
-        json_t *choice = json_pack("{s:s,s:s,s:b}", "group", choices[i].group, "variant", choices[i].variant,
-                                   "measured", (int)choices[i].measured);
+        json_t *choice =
+            json_pack("{s:s,s:s,s:s,s:b}", "group", choices[i].group, "problem", choices[i].problem,
+                      "variant", choices[i].variant, "measured", (int)choices[i].measured);
         if (json_array_append_new(list, choice)) {
             json_decref(list);
             return NULL;

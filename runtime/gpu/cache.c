@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "gpu/internal.h"
 
 #define MAX_FILE_BYTES ((size_t)256 << 20)
@@ -48,7 +49,7 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
 
 #define HASH_START 0xcbf29ce484222325u
 
-static uint64_t hash_shaders(void)
+uint64_t gpu_shader_hash(void)
 {
     uint64_t hash = HASH_START;
     for (int i = 0; i < GPU_KERNEL_COUNT; i++)
@@ -56,27 +57,17 @@ static uint64_t hash_shaders(void)
     return hash;
 }
 
-static char *make_path(const gpu_caps *caps, const char *dir)
+char *gpu_cache_path(const gpu_caps *caps, const char *dir, const char *kind, const char *suffix)
 {
     char uuid[2 * sizeof caps->pipeline_cache_uuid + 1];
     for (size_t i = 0; i < sizeof caps->pipeline_cache_uuid; i++)
         snprintf(uuid + 2 * i, 3, "%02x", caps->pipeline_cache_uuid[i]);
-    const size_t room = strlen(dir) + 96;
+    const size_t room = strlen(dir) + strlen(kind) + strlen(suffix) + 80;
     char *path = malloc(room);
     if (path)
-        snprintf(path, room, "%s/pipelines-%04x-%04x-%08x-%s.bin", dir, caps->vendor_id, caps->device_id,
-                 caps->driver_version, uuid);
+        snprintf(path, room, "%s/%s-%04x-%04x-%08x-%s%s", dir, kind, caps->vendor_id, caps->device_id,
+                 caps->driver_version, uuid, suffix);
     return path;
-}
-
-/* Makes every directory on the way to the file; failures show when the file is opened. */
-static void make_parents(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(path, 0755);
-        *slash = '/';
-    }
 }
 
 /* The whole file, malloc'd, or NULL when it is not there, unreadable or absurd. */
@@ -116,7 +107,7 @@ static bool is_sound(const gpu_caps *caps, const unsigned char *file, size_t n_b
     memcpy(&driver, file + sizeof header, sizeof driver);
     const unsigned char *data = file + sizeof header;
     return memcmp(header.magic, file_magic, sizeof file_magic) == 0 && header.version == FILE_VERSION &&
-           header.zero == 0 && header.shader_hash == hash_shaders() &&
+           header.zero == 0 && header.shader_hash == gpu_shader_hash() &&
            header.data_bytes == n_bytes - sizeof header &&
            header.data_checksum == hash_bytes(HASH_START, data, n_bytes - sizeof header) &&
            driver.headerVersion == VK_PIPELINE_CACHE_HEADER_VERSION_ONE &&
@@ -128,7 +119,7 @@ vkdlm_status cache_open(gpu_device *d, const char *cache_dir, vkdlm_error *err)
 {
     unsigned char *file = NULL;
     size_t n_bytes = 0;
-    d->cache_path = cache_dir && *cache_dir ? make_path(&d->caps, cache_dir) : NULL;
+    d->cache_path = cache_dir && *cache_dir ? gpu_cache_path(&d->caps, cache_dir, "pipelines", ".bin") : NULL;
     if (d->cache_path)
         file = read_file(d->cache_path, &n_bytes);
     bool sound = file && is_sound(&d->caps, file, n_bytes);
@@ -168,7 +159,7 @@ static bool write_all(int fd, const void *data, size_t n)
 
 static void write_file(char *path, const void *data, size_t n)
 {
-    make_parents(path);
+    file_make_parents(path);
     size_t room = strlen(path) + 8;
     char *temporary = malloc(room);
     if (!temporary)
@@ -177,7 +168,7 @@ static void write_file(char *path, const void *data, size_t n)
     int fd = mkstemp(temporary);
     if (fd >= 0) {
         file_header header = {.version = FILE_VERSION,
-                              .shader_hash = hash_shaders(),
+                              .shader_hash = gpu_shader_hash(),
                               .data_bytes = n,
                               .data_checksum = hash_bytes(HASH_START, data, n)};
         memcpy(header.magic, file_magic, sizeof file_magic);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "ops/matmul_select.h"
 #include "ops/weight_blocks.h"
 #include "shaders/params.h"
 
@@ -181,5 +182,11 @@ void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_a
 
 void ops_matmul(gpu_device *device, gpu_commands *commands, const matmul_args *args)
 {
-    ops_matmul_shape(device, commands, args, matmul_select(gpu_device_caps(device), args->n_rows));
+    vkdlm_error err;
+    const matmul_shape *shape;
+    tune_key key = matmul_key(TUNE_MATMUL, args->w->dtype, args->lora_b != NULL, args->n_rows);
+    if (matmul_select(device, key, &shape, &err))
+        gpu_commands_fail(commands, &err);
+    else
+        ops_matmul_shape(device, commands, args, shape);
 }

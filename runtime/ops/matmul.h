@@ -76,9 +76,6 @@ extern const matmul_shape matmul_shapes[MATMUL_N_SHAPES];
 /* Whether the device has what the shape needs. */
 bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape);
 
-/* The first usable shape of matmul_shapes, in the order of preference for this device, that suits n_rows. */
-const matmul_shape *matmul_select(const gpu_caps *caps, uint32_t n_rows);
-
 /* ops_matmul with a shape of the caller's choice, which must be usable. */
 void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_args *args,
                       const matmul_shape *shape);

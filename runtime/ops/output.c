@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "ops/matmul_select.h"
 
 enum {
     RECORD_BYTES = 32, /* of output_sample.comp, for each row and panel */
@@ -296,11 +297,10 @@ void ops_output_shape(gpu_device *device, gpu_commands *commands, const output_a
 
 void ops_output(gpu_device *device, gpu_commands *commands, const output_args *args)
 {
-    const gpu_caps *caps = gpu_device_caps(device);
-    const matmul_shape *shape = matmul_select(caps, args->n_rows);
-    /* The plain family needs next to no shared memory. */
-    for (size_t i = 0; i < MATMUL_N_SHAPES && !output_shape_usable(caps, shape); i++)
-        if (matmul_shapes[i].family == MATMUL_PLAIN_4)
-            shape = &matmul_shapes[i];
-    ops_output_shape(device, commands, args, shape);
+    vkdlm_error err;
+    const matmul_shape *shape;
+    if (matmul_select(device, matmul_key(TUNE_OUTPUT, args->w->dtype, false, args->n_rows), &shape, &err))
+        gpu_commands_fail(commands, &err);
+    else
+        ops_output_shape(device, commands, args, shape);
 }

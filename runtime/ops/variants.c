@@ -1,52 +1,52 @@
 #include "ops/variants.h"
 
-#include "ops/attention.h"
-#include "ops/matmul.h"
+#include <assert.h>
+#include <stdlib.h>
 
-/* Rows that stand for "few" and "many" in a product. */
-enum { FEW_ROWS = 1, MANY_ROWS = 256 };
+#include "base/size.h"
+#include "ops/tune.h"
 
-/* Heads of a common size; the choice hardly depends on it. */
-static const attention_shape common_heads = {.n_heads = 12, .n_kv_heads = 12, .head_dim = 64};
+static_assert(TUNE_MAX_CANDIDATES <= VKDLM_MAX_VARIANTS, "every candidate is told");
+static_assert((int)TUNE_FAILED == (int)VKDLM_VARIANT_FAILED && (int)TUNE_WRONG == (int)VKDLM_VARIANT_WRONG,
+              "the states are the same");
 
-static const char *matmul_few(const gpu_caps *caps)
+static void tell(const tune_choice *choice, vkdlm_kernel_choice *out)
 {
-    return matmul_select(caps, FEW_ROWS)->name;
-}
-
-static const char *matmul_many(const gpu_caps *caps)
-{
-    return matmul_select(caps, MANY_ROWS)->name;
-}
-
-static const char *attention_name(const gpu_caps *caps)
-{
-    attention_variant variants[ATTENTION_MAX_VARIANTS];
-    attention_variants(caps, &common_heads, variants);
-    switch (variants[0].kernel) {
-    case GPU_KERNEL_ATTENTION_SHARED:
-        return "shared";
-    case GPU_KERNEL_ATTENTION_SUBGROUP:
-        return "subgroup";
-    default:
-        return "plain";
+    const tune_table *table = tune_table_of(choice->key.group);
+    *out = (vkdlm_kernel_choice){
+        .group = table->name,
+        .variant = choice->chosen < choice->n ? choice->candidates[choice->chosen].name : "none",
+        .measured = choice->measured,
+        .n_variants = choice->n,
+    };
+    table->describe(choice->key, out->problem);
+    for (uint32_t i = 0; i < choice->n; i++) {
+        const tune_candidate *c = &choice->candidates[i];
+        out->variants[i] = (vkdlm_kernel_variant){c->name, (vkdlm_variant_state)c->state, c->us};
     }
 }
 
-/* The output layer has the cores of matmul. */
-static const struct {
-    const char *group;
-    const char *(*name)(const gpu_caps *caps);
-} groups[] = {
-    {"matmul, 1 row", matmul_few},           {"matmul, 256 rows", matmul_many},
-    {"attention", attention_name},           {"output layer, 1 row", matmul_few},
-    {"output layer, 256 rows", matmul_many},
-};
-
-uint32_t variants_list(const gpu_caps *caps, vkdlm_kernel_choice *choices, uint32_t capacity)
+static uint32_t tell_all(gpu_device *device, const gpu_caps *caps, const char *path,
+                         vkdlm_kernel_choice *choices, uint32_t capacity)
 {
-    uint32_t n = sizeof groups / sizeof *groups;
+    tune_choice *own = malloc(TUNE_MAX_CHOICES * sizeof *own);
+    uint32_t n = 0;
+    if (own)
+        n = device ? tune_list(device, own, TUNE_MAX_CHOICES)
+                   : tune_list_file(caps, path, own, TUNE_MAX_CHOICES);
     for (uint32_t i = 0; i < n && i < capacity; i++)
-        choices[i] = (vkdlm_kernel_choice){.group = groups[i].group, .variant = groups[i].name(caps)};
+        tell(&own[i], &choices[i]);
+    free(own);
     return n;
+}
+
+uint32_t variants_of_device(gpu_device *device, vkdlm_kernel_choice *choices, uint32_t capacity)
+{
+    return tell_all(device, NULL, NULL, choices, capacity);
+}
+
+uint32_t variants_of_file(const gpu_caps *caps, const char *path, vkdlm_kernel_choice *choices,
+                          uint32_t capacity)
+{
+    return tell_all(NULL, caps, path, choices, capacity);
 }

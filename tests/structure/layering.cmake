@@ -14,7 +14,7 @@ set(may_include
   "format  | format base public"
   "text    | text base public format/gguf.h"
   "gpu     | gpu base public vulkan shaders"
-  "ops     | ops gpu base public shaders"
+  "ops     | ops gpu base public shaders format/quant.h"
   "model   | model ops gpu format base public shaders"
   "sample  | sample base public model/denoiser.h model/causal.h"
   "session | session sample model ops gpu text format base public"
