@@ -37,7 +37,8 @@ struct vkdlm_recorder {
 
     int spool;
     uint64_t n_rows;
-    uint32_t length; /* L, of a flow n; known from the first row on */
+    uint64_t n_whole; /* flow: evaluations of tokens that came */
+    uint32_t length;  /* L, of a flow n; known from the first row on */
     bool begun;
     unsigned char *row; /* [row_bytes] */
     uint64_t row_bytes;
@@ -360,6 +361,7 @@ bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step)
         r->token_capacity = capacity;
     }
     r->tokens[r->n_tokens++] = step->token;
+    r->n_whole = r->n_rows;
     return see(r, &step->token, 1);
 }
 
@@ -535,6 +537,8 @@ vkdlm_status vkdlm_recorder_finish(vkdlm_recorder *recorder, vkdlm_error *err)
     contents c = {0};
     if (status && err)
         *err = r->error;
+    if (r->kind == VKDLM_TRAJECTORY_FLOW)
+        r->n_rows = r->n_whole;
     if (!status && !r->begun && r->kind == VKDLM_TRAJECTORY_MASKED)
         status =
             error_set(err, VKDLM_INVALID_ARGUMENT, "cannot write '%s': expected a step, found none", r->path);

@@ -9,6 +9,8 @@
 
 #include <vkdlm/status.h>
 
+#include "model/candidate.h"
+
 /* How much a run needs at once. */
 typedef struct causal_capacity {
     uint32_t sequences;  /* of the cache */
@@ -22,6 +24,8 @@ typedef struct causal_capacity {
     bool average;        /* estimates by the whole diffusion vocabulary */
     bool cut;            /* top-k or top-p */
     bool cache_f16;
+    bool record;         /* what the evaluations of the flow find is read back */
+    uint32_t candidates; /* of each of them */
 } causal_capacity;
 
 enum causal_keep { KEEP_NONE, KEEP_LAST, KEEP_ALL };
@@ -75,6 +79,23 @@ typedef struct flow_program {
     bool average;
 } flow_program;
 
+/* What one evaluation of the velocity found for a row; with guidance, in the first branch. */
+typedef struct flow_found {
+    int32_t token; /* drawn or most probable */
+    float entropy; /* of the distribution it was drawn from; at temperature 1 when it was not drawn */
+    float wd_norm; /* Euclidean norm of w_d(t) */
+} flow_found;
+
+/* For those who look on: the evaluations of a program for the rows that are refined, the last one at its end.
+ * Calls that run no network are left as they are, and so are other rows. n_calls is n_steps + 1. */
+typedef struct flow_record {
+    uint32_t n_candidates;
+    float *x;              /* [n_calls][n_rows, n]: the states they began from */
+    flow_found *found;     /* [n_calls][n_rows] */
+    candidate *candidates; /* [n_calls][n_rows, n_candidates] */
+    uint64_t *device_ns;   /* [n_calls]; 0 when the device does not tell, means when it tells less */
+} flow_record;
+
 /* What one call does, in one submission: chunks through the main path, then the predictions of `rows`. */
 typedef struct causal_work {
     const causal_chunk *chunks;
@@ -94,6 +115,7 @@ typedef struct causal_work {
     const bool *refine;
     const float *x0; /* [n_rows, n]; those of rows that are not refined are not read */
     float *trace; /* NULL, or [number of advancing steps][n_rows, n]: the states at the grid points after 0 */
+    const flow_record *record; /* NULL, or filled; needs a capacity with `record` */
 } causal_work;
 
 typedef struct causal_result {
@@ -126,6 +148,10 @@ typedef struct flow_request {
     bool average;           /* x_hat is the mean under the tempered distribution */
     double *x_hat;          /* [n_points, n] or NULL */
     causal_result *results; /* [n_points] or NULL */
+    flow_found *found;      /* [n_points] or NULL; needs a capacity with `record` */
+    uint32_t n_candidates;  /* 0, or with found */
+    candidate *candidates;  /* [n_points, n_candidates] */
+    uint64_t *device_ns;    /* of the evaluation, or NULL */
     float *logits;          /* [n_points, vocab_size] or NULL */
     float *hidden;          /* [n_blocks + 1, n_points, hidden_dim] or NULL */
 } flow_request;

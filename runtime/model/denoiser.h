@@ -6,6 +6,8 @@
 
 #include <vkdlm/status.h>
 
+#include "model/candidate.h"
+
 /* One canvas of an evaluation. */
 typedef struct eval_sequence {
     const int32_t *tokens; /* [length], mask id allowed */
@@ -29,12 +31,6 @@ typedef struct eval_row {
     int32_t target;  /* EVAL_SCORE: the token whose probability is wanted; else -1 */
 } eval_row;
 
-/* A token and the natural log of its probability; token -1 where fewer tokens have one. */
-typedef struct eval_candidate {
-    int32_t token;
-    float log_prob;
-} eval_candidate;
-
 /* x_theta is softmax(logits / temperature) with the mask token at probability zero, cut by top-k and then
  * top-p. */
 typedef struct eval_request {
@@ -47,9 +43,9 @@ typedef struct eval_request {
     uint32_t top_k;    /* 0: off */
     float top_p;       /* 1: off */
     /* The most probable tokens of each row under x_theta; they change nothing of the results. */
-    uint32_t n_candidates;      /* 0: none */
-    eval_candidate *candidates; /* [n_rows, n_candidates], filled */
-    uint64_t *device_ns;        /* NULL, or filled: of the evaluation, 0 when the device does not tell */
+    uint32_t n_candidates; /* 0: none */
+    candidate *candidates; /* [n_rows, n_candidates], filled */
+    uint64_t *device_ns;   /* NULL, or filled: of the evaluation, 0 when the device does not tell */
 } eval_request;
 
 typedef struct eval_result {

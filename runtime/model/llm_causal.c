@@ -15,6 +15,7 @@ static vkdlm_status prepare(void *self, const float *times, uint32_t n_times, co
     if (status)
         return status;
     l2d_record_modulation(ws, n_rows, n_classes);
+    llm_record_gates(ws, n_rows);
     ws->prepared_classes = n_classes;
     return gpu_submit_wait(ws->commands, err);
 }

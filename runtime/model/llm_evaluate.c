@@ -53,13 +53,17 @@ static void record_evaluation(llm_workspace *ws, const flow_request *request, co
         llm_record_norm(ws, rows.source, 0, n);
     } else {
         l2d_record_modulation(ws, n, n);
+        if (request->found)
+            llm_record_gates(ws, n);
         gpu_copy(ws->commands, ws->x0.buffer, ws->x0.offset_bytes, ws->encoder_input.buffer,
                  ws->encoder_input.offset_bytes, rows_flow_bytes(ws, n));
         l2d_record_path(ws, &rows, request->hidden ? &e->hidden : NULL);
         l2d_record_norm(ws, &rows, 0);
     }
-    if (request->results || !request->average)
-        rows_record_output(ws, 0, n, 0, (draw_options){request->seed, request->top_k, request->top_p});
+    if (request->results || request->found || !request->average)
+        rows_record_output(
+            ws, 0, n, 0,
+            (draw_options){request->seed, request->top_k, request->top_p, request->n_candidates});
     if (request->logits)
         ops_matmul(model->device, ws->commands,
                    &(matmul_args){.w = &model->head,
@@ -120,7 +124,11 @@ vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *e
     if (!status)
         status = gpu_commands_begin(ws->commands, err);
     if (!status) {
+        if (request->device_ns)
+            gpu_mark(ws->commands);
         record_evaluation(ws, request, &e);
+        if (request->device_ns)
+            gpu_mark(ws->commands);
         status = gpu_submit_wait(ws->commands, err);
     }
     if (!status) {
@@ -128,6 +136,10 @@ vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *e
         for (uint32_t i = 0; request->results && i < n; i++)
             request->results[i] =
                 rows_result_of(&rows_results_of_call(ws, 0)[i], request->points[i].row.target);
+        if (request->found)
+            llm_read_found(ws, request, all_at_start(request));
+        if (request->device_ns)
+            *request->device_ns = gpu_mark_ns(ws->commands, 0);
         if (request->x_hat)
             read_x_hat(ws, request);
         if (request->logits)

@@ -24,7 +24,10 @@ void rows_record_output(const llm_workspace *ws, uint32_t first, uint32_t n_rows
                               .scratch = ws->output_scratch,
                               .seed = options.seed,
                               .top_k = options.top_k,
-                              .top_p = options.top_p});
+                              .top_p = options.top_p,
+                              .n_candidates = options.n_candidates,
+                              .candidates =
+                                  options.n_candidates ? llm_candidates_of_call(ws, call) : (gpu_view){0}});
 }
 
 output_draw rows_draw_of(const causal_row *row, uint32_t step, bool draw, float inv_temperature)

@@ -9,6 +9,7 @@ typedef struct draw_options {
     uint64_t seed;
     uint32_t top_k;
     float top_p;
+    uint32_t n_candidates; /* into ws->candidates */
 } draw_options;
 
 /* Draws for n_rows rows of ws->hidden from `first` on, with the entries of `call`. */
@@ -30,6 +31,16 @@ void rows_pad_row_mod(uint32_t *row_mod, uint32_t n);
 l2d_rows rows_path(const llm_workspace *ws, uint32_t n, uint32_t call);
 /* Row `at` of ws->x0: scale * x[flow's dimension], and the pad. */
 void rows_write_flow_row(const llm_workspace *ws, uint32_t at, const float *x, float scale);
+/* The row of modulation of a prepared time and class. */
+static inline uint32_t rows_modulation(const llm_workspace *ws, uint32_t time, uint32_t class_slot)
+{
+    return time * ws->prepared_classes + class_slot;
+}
+/* True for a row of work that the program refines. */
+static inline bool rows_is_refined(const causal_work *work, uint32_t row)
+{
+    return work->program && (!work->refine || work->refine[row]);
+}
 /* Bytes of n rows of the flow's dimension. */
 uint64_t rows_flow_bytes(const llm_workspace *ws, uint32_t n_rows);
 

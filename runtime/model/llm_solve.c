@@ -17,11 +17,6 @@ typedef struct solve {
     uint32_t n_traced;
 } solve;
 
-static bool is_refined(const causal_work *work, uint32_t row)
-{
-    return work->program && (!work->refine || work->refine[row]);
-}
-
 /* The calls of the last draws, behind those of the velocities. */
 static uint32_t refined_call(const causal_work *work)
 {
@@ -30,11 +25,6 @@ static uint32_t refined_call(const causal_work *work)
 static uint32_t base_call(const causal_work *work)
 {
     return refined_call(work) + 1;
-}
-
-static uint32_t modulation_row(const llm_workspace *ws, uint32_t time, uint32_t class_slot)
-{
-    return time * ws->prepared_classes + class_slot;
 }
 
 /* Draw, temperature and modulation of row r of the refined, in every call. */
@@ -54,11 +44,11 @@ static void write_refined(const solve *s, uint32_t r, const causal_row *row)
                 step->inv_temperature;
             if (step->kind == FLOW_NETWORK)
                 rows_row_mod_of_call(ws, call)[at] =
-                    modulation_row(ws, step->time, program->class_slot[branch]);
+                    rows_modulation(ws, step->time, program->class_slot[branch]);
         }
     }
     rows_row_mod_of_call(ws, program->n_steps)[r] =
-        modulation_row(ws, program->final_time, program->final_class);
+        rows_modulation(ws, program->final_time, program->final_class);
 }
 
 static void write_rows(solve *s)
@@ -67,12 +57,12 @@ static void write_rows(solve *s)
     const causal_work *work = s->work;
     uint32_t refined = 0, base = 0, flow_dim = ws->model->path.config.flow_dim;
     for (uint32_t i = 0; i < work->n_rows; i++)
-        s->n_refined += is_refined(work, i);
+        s->n_refined += rows_is_refined(work, i);
     s->n_base = work->n_rows - s->n_refined;
     for (uint32_t i = 0; i < work->n_rows; i++) {
         const causal_row *row = &work->rows[i];
         output_draw last = rows_draw_of(row, 0, work->draw, work->inv_temperature);
-        if (!is_refined(work, i)) {
+        if (!rows_is_refined(work, i)) {
             ((uint32_t *)view_mapped(ws->base_source))[base] = row->held;
             rows_draws_of_call(ws, base_call(work))[base++] = last;
             continue;
@@ -93,7 +83,8 @@ static void record_target(const solve *s, uint32_t call)
     const llm_workspace *ws = s->ws;
     const flow_program *program = s->work->program;
     uint32_t n = s->n_refined * program->n_branches;
-    const draw_options draws = {s->work->seed, 0, 1};
+    const flow_record *record = s->work->record;
+    const draw_options draws = {s->work->seed, 0, 1, record ? record->n_candidates : 0};
     l2d_rows rows = rows_path(ws, n, call);
     if (program->steps[call].kind == FLOW_BASE) {
         llm_record_norm(ws, rows.source, 0, n);
@@ -101,8 +92,8 @@ static void record_target(const solve *s, uint32_t call)
         l2d_record_path(ws, &rows, NULL);
         l2d_record_norm(ws, &rows, 0);
     }
-    /* Of means, only the statistics of the first distribution are wanted. */
-    if (!program->average || call == 0)
+    /* Of means, only the statistics of the first distribution are wanted, unless somebody looks on. */
+    if (!program->average || call == 0 || record)
         rows_record_output(ws, 0, program->average ? s->n_refined : n, call, draws);
     if (program->average)
         l2d_record_average(ws, llm_of_call(ws, ws->temperatures, call, sizeof(float)), n);
@@ -116,6 +107,8 @@ static void record_step(solve *s, uint32_t call)
     const l2d_config *config = &ws->model->path.config;
     const flow_program *program = s->work->program;
     const flow_step *step = &program->steps[call];
+    if (s->work->record)
+        llm_record_states(ws, call, s->n_refined);
     if (step->kind != FLOW_ZERO)
         record_target(s, call);
     flow_stage_args args = {.n_rows = s->n_refined,
@@ -143,6 +136,15 @@ static void record_step(solve *s, uint32_t call)
     }
 }
 
+/* The time before call `call` of those who look on: of the first and behind the last, if there are too many.
+ */
+static void mark_call(const solve *s, uint32_t call)
+{
+    uint32_t n_calls = s->work->program->n_steps + 1;
+    if (s->work->record && (call == 0 || call == n_calls || llm_can_mark(n_calls)))
+        gpu_mark(s->ws->commands);
+}
+
 static void record_solve(solve *s)
 {
     const llm_workspace *ws = s->ws;
@@ -153,13 +155,20 @@ static void record_solve(solve *s)
              bytes);
     gpu_copy(ws->commands, ws->x0.buffer, ws->x0.offset_bytes, ws->stage.buffer, ws->stage.offset_bytes,
              bytes);
-    for (uint32_t call = 0; call < program->n_steps; call++)
+    mark_call(s, 0);
+    for (uint32_t call = 0; call < program->n_steps; call++) {
         record_step(s, call);
+        mark_call(s, call + 1);
+    }
+    if (work->record)
+        llm_record_states(ws, program->n_steps, s->n_refined);
     l2d_rows last = rows_path(ws, s->n_refined, program->n_steps);
     l2d_record_path(ws, &last, NULL);
     l2d_record_norm(ws, &last, 0);
-    rows_record_output(ws, 0, s->n_refined, refined_call(work),
-                       (draw_options){work->seed, work->top_k, work->top_p});
+    rows_record_output(
+        ws, 0, s->n_refined, refined_call(work),
+        (draw_options){work->seed, work->top_k, work->top_p, work->record ? work->record->n_candidates : 0});
+    mark_call(s, program->n_steps + 1);
 }
 
 static vkdlm_status create_trace(solve *s, vkdlm_error *err)
@@ -180,7 +189,7 @@ static void read_trace(const solve *s)
     uint32_t n = s->ws->model->path.config.flow_dim, ld = weight_pad(n);
     for (uint32_t t = 0; t < s->n_traced; t++)
         for (uint32_t i = 0, r = 0; i < s->work->n_rows; i++)
-            if (is_refined(s->work, i))
+            if (rows_is_refined(s->work, i))
                 memcpy(s->work->trace + ((size_t)t * s->work->n_rows + i) * n,
                        (const float *)s->trace.mapped + ((size_t)t * s->n_refined + r++) * ld,
                        n * sizeof(float));
@@ -196,7 +205,7 @@ static void read_results(const solve *s, causal_result *results)
     uint32_t n_refined = 0, n_base = 0;
     for (uint32_t i = 0; i < work->n_rows; i++) {
         int32_t target = work->rows[i].target;
-        if (is_refined(work, i)) {
+        if (rows_is_refined(work, i)) {
             results[i] = rows_result_of(&refined[n_refined], target);
             results[i].base_entropy = first[n_refined++].entropy;
         } else {
@@ -230,7 +239,7 @@ vkdlm_status llm_run(causal *c, const causal_work *work, causal_result *results,
             uint32_t first = (uint32_t)size_round_up(s.n_refined, ARENA_ROW_STEP);
             llm_record_norm(ws, ws->base_source, first, s.n_base);
             rows_record_output(ws, first, s.n_base, base_call(work),
-                               (draw_options){work->seed, work->top_k, work->top_p});
+                               (draw_options){work->seed, work->top_k, work->top_p, 0});
         }
         status = gpu_submit_wait(ws->commands, err);
     }
@@ -238,6 +247,8 @@ vkdlm_status llm_run(causal *c, const causal_work *work, causal_result *results,
         if (work->n_rows)
             read_results(&s, results);
         read_trace(&s);
+        if (work->record && s.n_refined)
+            llm_read_record(ws, work, s.n_refined);
         c->counters.submissions++;
         for (uint32_t i = 0; i < work->n_chunks; i++)
             c->counters.main_rows += work->chunks[i].length;

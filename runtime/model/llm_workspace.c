@@ -63,7 +63,10 @@ static void list_main(const llm *model, const causal_capacity *c, piece_list *li
     add(list, AT(attention_queries), device, cached_attention_workspace_bytes(&shape, slots), true);
     add(list, AT(held), device, arena_rows_bytes(c->held, config->hidden_dim), false);
     add(list, AT(hidden), device, arena_rows_bytes(2 * held_rows, config->hidden_dim), false);
-    add(list, AT(output_scratch), device, output_scratch_bytes(&model->head, path_rows), true);
+    add(list, AT(output_scratch), device,
+        c->candidates ? output_list_scratch_bytes(&model->head, path_rows)
+                      : output_scratch_bytes(&model->head, path_rows),
+        true);
     add(list, AT(tokens), upload, rows * sizeof(int32_t), false);
     add(list, AT(attention_index), upload, attention_index_bytes(slots), false);
     add(list, AT(main_queries), upload, 2 * c->chunk_rows * sizeof(uint32_t), false);
@@ -108,6 +111,14 @@ static void list_path(const llm *model, const causal_capacity *c, piece_list *li
     add(list, AT(x0), upload, flow_bytes, false);
     add(list, AT(temperatures), upload, (c->calls + 1) * held * sizeof(float), false);
     add(list, AT(readback), GPU_MEMORY_READBACK, flow_bytes, false);
+    if (!c->record)
+        return;
+    uint64_t calls = (uint64_t)c->calls + 1;
+    add(list, AT(states), GPU_MEMORY_READBACK, calls * rows * weight_pad(path->flow_dim) * sizeof(float),
+        true);
+    add(list, AT(gates), GPU_MEMORY_READBACK, arena_rows_bytes(n_mod, stride), true);
+    add(list, AT(candidates), GPU_MEMORY_READBACK, calls * held * c->candidates * sizeof(output_candidate),
+        true);
 }
 
 static void list_pieces(const llm *model, const causal_capacity *c, piece_list *list)
@@ -184,7 +195,8 @@ static bool covers(const causal_capacity *held, const causal_capacity *c)
     return held->sequences >= c->sequences && held->context >= c->context &&
            held->chunk_rows >= c->chunk_rows && held->held >= c->held && held->rows >= c->rows &&
            held->branches >= c->branches && held->calls >= c->calls && held->times >= c->times &&
-           held->average >= c->average && held->cache_f16 == c->cache_f16;
+           held->average >= c->average && held->cache_f16 == c->cache_f16 && held->record >= c->record &&
+           held->candidates >= c->candidates;
 }
 
 vkdlm_status llm_workspace_reserve(llm_workspace *ws, const causal_capacity *capacity, vkdlm_error *err)

@@ -68,6 +68,10 @@ struct llm_workspace {
 
     gpu_view results;  /* output_result [calls + 2][path rows, to a multiple of 64], read by the host */
     gpu_view readback; /* f32 [path rows, n]: estimates that the host asked for */
+    /* With capacity.record; read by the host. */
+    gpu_view states;     /* f32 [calls + 1][rows of the call, n]: where the velocities were taken */
+    gpu_view gates;      /* [modulation rows, stride(D)]: w_d(t) */
+    gpu_view candidates; /* output_candidate [calls + 1][path rows, to a multiple of 64][candidates] */
 };
 
 /* Rows of the diffusion path in one evaluation, and of modulation without those of t = 0. */
@@ -82,6 +86,12 @@ static inline gpu_view llm_of_call(const llm_workspace *ws, gpu_view view, uint3
 {
     uint64_t held = size_round_up(llm_path_rows(&ws->capacity), ARENA_ROW_STEP);
     return gpu_view_rows(view, call * held, held, row_bytes);
+}
+
+/* Lists of candidates of one call; a call that asks for fewer than there is room for packs them. */
+static inline gpu_view llm_candidates_of_call(const llm_workspace *ws, uint32_t call)
+{
+    return llm_of_call(ws, ws->candidates, call, ws->capacity.candidates * sizeof(output_candidate));
 }
 
 /* Bytes of arenas and cache. */
@@ -105,6 +115,20 @@ void llm_record_norm(const llm_workspace *ws, gpu_view source, uint32_t first, u
 
 vkdlm_status llm_run(causal *c, const causal_work *work, causal_result *results, vkdlm_error *err);
 vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *err);
+
+/* ---- llm_record.c: what evaluations found, for those who look on ----------------------------------------
+ */
+
+/* Records a copy of the w_d(t) of n_rows rows of modulation; nothing without capacity.record. */
+void llm_record_gates(const llm_workspace *ws, uint32_t n_rows);
+/* Records a copy of the states of a call's n_rows rows. */
+void llm_record_states(const llm_workspace *ws, uint32_t call, uint32_t n_rows);
+/* After the submission: fills work->record; the first interval between marks is that of call 0. */
+void llm_read_record(const llm_workspace *ws, const causal_work *work, uint32_t n_refined);
+/* After the submission: fills found and candidates of the request. */
+void llm_read_found(const llm_workspace *ws, const flow_request *request, bool at_start);
+/* Whether the device can mark the time between that many calls of one submission. */
+bool llm_can_mark(uint32_t n_calls);
 
 /* ---- l2d_path.c ------------------------------------------------------------------------------ */
 

@@ -49,6 +49,8 @@ typedef struct complete_loop {
     causal_result *results, *second_results; /* [batch] */
     float *base_entropy;                     /* of the rows, [batch] */
     vkdlm_flow_counts *counts, *second_counts; /* of this step, [batch] */
+    int32_t *candidate_ids;                    /* for on_flow_step */
+    float *candidate_probs;
 
     bool cancelled, muted; /* muted: on_sample is not called any more */
     vkdlm_complete_stats stats;
@@ -80,9 +82,13 @@ static vkdlm_status loop_init(complete_loop *loop, vkdlm_error *err)
     loop->base_entropy = allocate(batch, sizeof *loop->base_entropy);
     loop->counts = allocate(batch, sizeof *loop->counts);
     loop->second_counts = allocate(batch, sizeof *loop->second_counts);
+    loop->candidate_ids = allocate((uint64_t)loop->options->n_candidates + 1, sizeof *loop->candidate_ids);
+    loop->candidate_probs =
+        allocate((uint64_t)loop->options->n_candidates + 1, sizeof *loop->candidate_probs);
     if (!loop->ring || !loop->active || !loop->free_slots || !loop->tokens || !loop->chunks || !loop->rows ||
         !loop->second_rows || !loop->second || !loop->results || !loop->second_results ||
-        !loop->base_entropy || !loop->counts || !loop->second_counts)
+        !loop->base_entropy || !loop->counts || !loop->second_counts || !loop->candidate_ids ||
+        !loop->candidate_probs)
         goto memory;
     for (uint64_t i = 0; i < loop->n_ring; i++)
         loop->ring[i].tokens = loop->tokens + i * plan->max_output;
@@ -99,6 +105,8 @@ memory:
 
 static void loop_deinit(complete_loop *loop)
 {
+    free(loop->candidate_probs);
+    free(loop->candidate_ids);
     free(loop->second_counts);
     free(loop->counts);
     free(loop->base_entropy);
@@ -319,6 +327,32 @@ static void report_token(complete_loop *loop, const complete_sample *sample, uin
         loop->cancelled = true;
 }
 
+static void report_evaluation(void *user, const refine_row *row, const refine_seen *seen)
+{
+    complete_loop *loop = user;
+    uint32_t n_candidates = loop->options->n_candidates;
+    for (uint32_t i = 0; i < n_candidates; i++) {
+        loop->candidate_ids[i] = seen->candidates[i].token;
+        loop->candidate_probs[i] = seen->candidates[i].token < 0 ? 0 : expf(seen->candidates[i].log_prob);
+    }
+    vkdlm_flow_step step = {.sample = row->noise_row,
+                            .token_index = row->row.counter,
+                            .index = seen->index,
+                            .last = seen->last,
+                            .time = seen->time,
+                            .x = seen->x,
+                            .dim = loop->network->flow_dim,
+                            .xhat_id = seen->found->token,
+                            .entropy = seen->found->entropy,
+                            .n_candidates = n_candidates,
+                            .candidate_ids = n_candidates ? loop->candidate_ids : NULL,
+                            .candidate_probs = n_candidates ? loop->candidate_probs : NULL,
+                            .wd_norm = seen->found->wd_norm,
+                            .device_ns = seen->device_ns};
+    if (!loop->options->on_flow_step(loop->options->user, &step))
+        loop->cancelled = true;
+}
+
 static void take_token(complete_loop *loop, complete_sample *sample, uint32_t row)
 {
     const causal_result *result = &loop->results[row];
@@ -394,8 +428,12 @@ static vkdlm_status loop_prepare(complete_loop *loop, const vkdlm_model_info *mo
     vkdlm_status status = complete_plan_init(plan, loop->network, model, loop->options, err);
     if (status == VKDLM_OK)
         status = refiner_init(&loop->refiner, loop->network, &plan->flow, plan->seed, err);
-    if (status == VKDLM_OK)
+    const refine_watch watch = {loop->options->on_flow_step ? report_evaluation : NULL, loop,
+                                loop->options->n_candidates};
+    if (status == VKDLM_OK) {
+        refiner_watch(&loop->refiner, &watch);
         status = complete_plan_batch(plan, &loop->refiner, loop->network, loop->options, &capacity, err);
+    }
     if (status == VKDLM_OK)
         status = loop_init(loop, err);
     if (status == VKDLM_OK)

@@ -75,6 +75,9 @@ vkdlm_status complete_plan_init(complete_plan *plan, const causal *network, cons
                             .end_ids = model->end_ids,
                             .n_end_ids = options->ignore_end ? 0 : model->n_end_ids};
     vkdlm_status status = plan_prompts(plan, network, options, err);
+    if (status == VKDLM_OK && options->n_candidates > VKDLM_MAX_CANDIDATES)
+        status = error_set(err, VKDLM_INVALID_ARGUMENT, "--top: expected at most %u candidates, found %u",
+                           VKDLM_MAX_CANDIDATES, options->n_candidates);
     if (status == VKDLM_OK)
         status = token_law_init(&plan->law, options->greedy, options->temperature, options->top_k,
                                 options->top_p, network->vocab_size, err);

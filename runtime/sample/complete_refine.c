@@ -129,6 +129,12 @@ vkdlm_status refiner_init(refiner *r, causal *network, const flow_settings *flow
     return status;
 }
 
+void refiner_watch(refiner *r, const refine_watch *watch)
+{
+    if (r->flow->on)
+        r->watch = *watch;
+}
+
 void refiner_describe(const refiner *r, causal_capacity *capacity)
 {
     const flow_settings *flow = r->flow;
@@ -138,6 +144,8 @@ void refiner_describe(const refiner *r, causal_capacity *capacity)
     capacity->calls = r->grid.n_calls;
     capacity->times = (flow->adaptive ? 1 : r->n_times) * flow->n_classes;
     capacity->average = flow->average;
+    capacity->record = r->watch.see != NULL;
+    capacity->candidates = r->watch.see ? r->watch.n_candidates : 0;
 }
 
 static void *allocate(uint64_t n, uint64_t size)
@@ -159,6 +167,25 @@ static bool allocate_adaptive(refiner *r, uint64_t cells)
     return r->index && r->solvers && r->points && r->results && r->x && r->x_hat && r->slope;
 }
 
+/* One place for each call of the grid and row; of an adaptive solver, for each point of a round. */
+static bool allocate_record(refiner *r)
+{
+    flow_record *record = &r->record;
+    uint64_t calls = (uint64_t)r->grid.n_calls + 1, places = 0, floats = 0, candidates = 0;
+    uint64_t rows = (uint64_t)r->n_rows * r->flow->n_branches;
+    if (!size_mul(calls, rows, &places) || !size_mul(places, r->network->flow_dim, &floats) ||
+        !size_mul(places, r->watch.n_candidates, &candidates) || candidates == UINT64_MAX)
+        return false;
+    record->n_candidates = r->watch.n_candidates;
+    record->x = r->flow->adaptive ? NULL : allocate(floats, sizeof *record->x);
+    record->found = allocate(places, sizeof *record->found);
+    record->candidates = allocate(candidates + 1, sizeof *record->candidates);
+    record->device_ns = allocate(calls, sizeof *record->device_ns);
+    r->n_seen = allocate(r->n_rows, sizeof *r->n_seen);
+    return (record->x || r->flow->adaptive) && record->found && record->candidates && record->device_ns &&
+           r->n_seen;
+}
+
 vkdlm_status refiner_reserve(refiner *r, const causal_capacity *capacity, vkdlm_error *err)
 {
     r->n_rows = capacity->rows;
@@ -169,7 +196,8 @@ vkdlm_status refiner_reserve(refiner *r, const causal_capacity *capacity, vkdlm_
     if (r->flow->on) {
         r->x0 = allocate(cells, sizeof *r->x0);
         r->normals = allocate(r->network->flow_dim, sizeof *r->normals);
-        good = good && r->x0 && r->normals && (!r->flow->adaptive || allocate_adaptive(r, cells));
+        good = good && r->x0 && r->normals && (!r->flow->adaptive || allocate_adaptive(r, cells)) &&
+               (!r->watch.see || allocate_record(r));
     }
     if (!good)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of memory for %u predictions at once",
@@ -185,6 +213,11 @@ void refiner_deinit(refiner *r)
 {
     for (uint32_t i = 0; r->solvers && i < r->n_rows; i++)
         ode_adaptive_deinit(&r->solvers[i]);
+    free(r->n_seen);
+    free(r->record.device_ns);
+    free(r->record.candidates);
+    free(r->record.found);
+    free(r->record.x);
     free(r->slope);
     free(r->normals);
     free(r->x_hat);
@@ -249,8 +282,36 @@ static vkdlm_status submit(refiner *r, const refine_call *call, uint32_t n, bool
                         .top_p = call->law.top_p,
                         .program = refined ? &r->program : NULL,
                         .refine = refined ? r->refine : NULL,
-                        .x0 = refined ? r->x0 : NULL};
+                        .x0 = refined ? r->x0 : NULL,
+                        .record = refined && r->watch.see ? &r->record : NULL};
     return r->network->run(r->network, &work, results, err);
+}
+
+/* Tells of one place of the record. */
+static void see(refiner *r, const refine_row *row, size_t place, const float *x, refine_seen *seen)
+{
+    seen->x = x;
+    seen->found = &r->record.found[place];
+    seen->candidates = r->record.candidates + place * r->record.n_candidates;
+    r->watch.see(r->watch.user, row, seen);
+}
+
+static void see_grid(refiner *r, const refine_call *call)
+{
+    const flow_grid *grid = &r->grid;
+    for (uint32_t i = 0; i < call->n_rows; i++) {
+        refine_seen seen = {0};
+        for (uint32_t c = 0; c <= grid->n_calls && call->rows[i].refine; c++) {
+            size_t place = (size_t)c * call->n_rows + i;
+            seen.last = c == grid->n_calls;
+            if (!seen.last && grid->calls[c].kind == FLOW_ZERO)
+                continue;
+            seen.time = seen.last ? grid->end_time : grid->calls[c].time;
+            seen.device_ns = r->record.device_ns[c];
+            see(r, &call->rows[i], place, r->record.x + place * r->network->flow_dim, &seen);
+            seen.index++;
+        }
+    }
 }
 
 static vkdlm_status run_grid(refiner *r, const refine_call *call, causal_result *results,
@@ -271,7 +332,10 @@ static vkdlm_status run_grid(refiner *r, const refine_call *call, causal_result 
             counts[i].refined++;
         }
     }
-    return submit(r, call, call->n_rows, refined, results, err);
+    vkdlm_status status = submit(r, call, call->n_rows, refined, results, err);
+    if (status == VKDLM_OK && refined && r->watch.see)
+        see_grid(r, call);
+    return status;
 }
 
 /* ---- adaptive solvers ------------------------------------------------------------------------------- */
@@ -341,6 +405,25 @@ static void supply_velocity(refiner *r, ode_adaptive *solver, const ode_request 
     ode_adaptive_supply(solver, r->slope);
 }
 
+/* What is asked of an evaluation for those who look on. */
+static void ask_record(const refiner *r, flow_request *evaluation)
+{
+    if (!r->watch.see)
+        return;
+    evaluation->found = r->record.found;
+    evaluation->n_candidates = r->record.n_candidates;
+    evaluation->candidates = r->record.candidates;
+    evaluation->device_ns = r->record.device_ns;
+}
+
+/* Point `point` of the last evaluation belongs to solve s. */
+static void see_point(refiner *r, const refine_call *call, uint32_t s, uint32_t point, double time, bool last)
+{
+    refine_seen seen = {
+        .index = r->n_seen[s]++, .last = last, .time = time, .device_ns = r->record.device_ns[0]};
+    see(r, &call->rows[r->index[s]], point, r->x + (size_t)point * r->network->flow_dim, &seen);
+}
+
 /* One velocity for each solve that is not over; *n_points 0 when all are. */
 static vkdlm_status run_round(refiner *r, const refine_call *call, uint32_t n_solves,
                               vkdlm_flow_counts *counts, uint32_t *n_points, vkdlm_error *err)
@@ -366,12 +449,15 @@ static vkdlm_status run_round(refiner *r, const refine_call *call, uint32_t n_so
                                .top_p = 1,
                                .average = flow->average,
                                .x_hat = r->x_hat};
+    ask_record(r, &evaluation);
     vkdlm_status status = r->network->evaluate(r->network, &evaluation, err);
     n = 0;
     for (uint32_t s = 0; s < n_solves && status == VKDLM_OK; s++) {
         const ode_request *request = ode_adaptive_next(&r->solvers[s]);
         if (!request)
             continue;
+        if (r->watch.see)
+            see_point(r, call, s, n, request->time, false);
         supply_velocity(r, &r->solvers[s], request, n);
         n += flow->n_branches;
     }
@@ -400,11 +486,14 @@ static vkdlm_status run_final(refiner *r, const refine_call *call, uint32_t n_so
                                .top_k = call->law.top_k,
                                .top_p = call->law.top_p,
                                .results = r->results};
+    ask_record(r, &evaluation);
     vkdlm_status status = r->network->evaluate(r->network, &evaluation, err);
     for (uint32_t s = 0; s < n_solves && status == VKDLM_OK; s++) {
         causal_result *result = &results[r->index[s]];
         *result = r->results[s];
         result->base_entropy = result->entropy;
+        if (r->watch.see)
+            see_point(r, call, s, s, flow->solve.end_time, true);
     }
     return status;
 }
@@ -440,6 +529,8 @@ static vkdlm_status run_adaptive(refiner *r, const refine_call *call, causal_res
             continue;
         }
         status = begin_solve(r, n_solves, &call->rows[i], err);
+        if (r->watch.see)
+            r->n_seen[n_solves] = 0;
         r->index[n_solves++] = i;
     }
     if (n_solves == 0)

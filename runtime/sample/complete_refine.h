@@ -48,11 +48,30 @@ typedef struct refine_call {
     token_law law;
 } refine_call;
 
+/* One evaluation on the way to a refined token, for those who look on. Pointers live until the callback
+ * returns. */
+typedef struct refine_seen {
+    uint32_t index; /* of the evaluation within the token */
+    bool last;      /* the one that the token comes from */
+    double time;
+    const float *x; /* [flow_dim] */
+    const flow_found *found;
+    const candidate *candidates; /* [n_candidates] */
+    uint64_t device_ns;
+} refine_seen;
+
+typedef struct refine_watch {
+    void (*see)(void *user, const refine_row *row, const refine_seen *seen); /* NULL: nobody looks on */
+    void *user;
+    uint32_t n_candidates;
+} refine_watch;
+
 typedef struct refiner {
     causal *network;
     const flow_settings *flow;
     uint64_t seed;
     uint32_t n_rows; /* of one call */
+    refine_watch watch;
 
     flow_grid grid;
     flow_step *steps;
@@ -70,13 +89,18 @@ typedef struct refiner {
     float *x;
     double *normals, *x_hat, *slope;
     causal_result *results;
+    /* For those who look on. */
+    flow_record record; /* of one call on a fixed grid; found and candidates also of points */
+    uint32_t *n_seen;   /* adaptive: evaluations of each solve */
 } refiner;
 
 /* Builds the program of a fixed grid. Errors: OUT_OF_HOST_MEMORY. r needs deinit also after an error. flow
  * must outlive it. */
 vkdlm_status refiner_init(refiner *r, causal *network, const flow_settings *flow, uint64_t seed,
                           vkdlm_error *err);
-/* Fills in branches, calls, times and average. */
+/* Whom to tell of the evaluations of refined rows, in order within a row; before refiner_describe. */
+void refiner_watch(refiner *r, const refine_watch *watch);
+/* Fills in branches, calls, times, average and what is recorded. */
 void refiner_describe(const refiner *r, causal_capacity *capacity);
 /* Allocates for calls of up to n_rows rows, reserves `capacity` and prepares the times. */
 vkdlm_status refiner_reserve(refiner *r, const causal_capacity *capacity, vkdlm_error *err);

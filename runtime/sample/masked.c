@@ -31,7 +31,7 @@ typedef struct masked_loop {
     eval_sequence *sequences; /* [batch] */
     eval_row *rows;           /* [n_rows_reserved] */
     eval_result *results;
-    eval_candidate *candidates; /* [n_rows_reserved, plan.n_candidates] */
+    candidate *candidates; /* [n_rows_reserved, plan.n_candidates] */
     uint32_t n_rows_reserved;
 
     uint32_t *changed; /* for on_step, [max_window] */
@@ -113,7 +113,7 @@ static vkdlm_status reserve_rows(masked_loop *loop, uint32_t n, vkdlm_error *err
     if (results)
         loop->results = results;
     uint64_t n_candidates = (uint64_t)n * loop->plan.n_candidates + 1;
-    eval_candidate *candidates = n_candidates <= SIZE_MAX / sizeof *candidates
+    candidate *candidates = n_candidates <= SIZE_MAX / sizeof *candidates
                                      ? realloc(loop->candidates, (size_t)n_candidates * sizeof *candidates)
                                      : NULL;
     if (candidates)
@@ -255,7 +255,7 @@ static vkdlm_status check_results(const masked_loop *loop, const masked_sample *
 static void report_step(masked_loop *loop, const masked_sample *sample, const eval_result *results)
 {
     uint32_t n_evaluated = sample_rows(loop, sample), n_candidates = loop->plan.n_candidates;
-    const eval_candidate *candidates = loop->candidates + (size_t)(results - loop->results) * n_candidates;
+    const candidate *candidates = loop->candidates + (size_t)(results - loop->results) * n_candidates;
     for (uint32_t i = 0; i < n_evaluated; i++) {
         loop->changed[i] = sample->start + row_position(sample, i);
         loop->probability[i] = expf(results[i].log_prob);
