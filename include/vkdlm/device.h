@@ -45,14 +45,16 @@ typedef struct vkdlm_device_info {
     char features[512];
 } vkdlm_device_info;
 
-/* X(suffix, text): what is known of a variant of a kernel on a device and its driver. */
-#define VKDLM_VARIANT_STATE_LIST(X)                                                               \
-    X(UNTRIED, "not tried")                                                                       \
-    X(RIGHT, "right")                                                                             \
-    X(TIMED, "timed")                                                                             \
-    X(OTHER_BITS, "rounds differently from the preferred one, not used: results must not change") \
-    X(WRONG, "wrong on this driver, not used")                                                    \
-    X(FAILED, "fails on this driver, not used")
+/* X(suffix, name): what is known of a variant of a kernel on a device and its driver. Not used are those that
+ * compute wrong numbers, that fail, and that are right but round differently from the preferred one: the
+ * choice of a variant never changes results. */
+#define VKDLM_VARIANT_STATE_LIST(X) \
+    X(UNTRIED, "untried")           \
+    X(RIGHT, "right")               \
+    X(TIMED, "timed")               \
+    X(OTHER_BITS, "other bits")     \
+    X(WRONG, "wrong")               \
+    X(FAILED, "failed")
 
 typedef enum vkdlm_variant_state {
 #define VKDLM_VARIANT_STATE_ENUM(suffix, text) VKDLM_VARIANT_##suffix,
@@ -60,7 +62,7 @@ typedef enum vkdlm_variant_state {
 #undef VKDLM_VARIANT_STATE_ENUM
 } vkdlm_variant_state;
 
-VKDLM_API const char *vkdlm_variant_state_text(vkdlm_variant_state state);
+VKDLM_API const char *vkdlm_variant_state_name(vkdlm_variant_state state);
 
 typedef struct vkdlm_kernel_variant {
     const char *name; /* static text */
@@ -98,7 +100,7 @@ typedef struct vkdlm_device_options {
                               ~/.cache/vkdlm; "": none */
     uint64_t memory_limit_bytes; /* take no more device memory than this; 0: what the device has */
     /* Validation: loads VK_LAYER_KHRONOS_validation with synchronisation checks; every message goes to
-     * on_message. */
+     * on_message, from any thread but one at a time. */
     bool validation;
     void (*on_message)(void *user, const char *message);
     void *user;

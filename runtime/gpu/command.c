@@ -7,14 +7,40 @@
 
 #include "gpu/internal.h"
 
-enum { POOL_SETS = 256, POOL_DESCRIPTORS = 1536 };
-
 /* A range of a buffer touched since the last barrier. */
 typedef struct touched {
     void *buffer;
     uint64_t begin, end;
     bool writes;
 } touched;
+
+/* What the device is to do. Commands are kept until they are submitted, so that the pipelines may be created
+ * in the meantime. */
+typedef struct command {
+    enum { BARRIER, DISPATCH, COPY, FILL, MARK } kind;
+    union {
+        struct {
+            VkPipelineStageFlags stages;
+            VkAccessFlags written;
+        } barrier;
+        struct {
+            gpu_pipeline *pipeline;
+            VkDescriptorSet set; /* VK_NULL_HANDLE: no bindings */
+            uint32_t push_at;    /* in the recording's push constants */
+            uint32_t groups[3];
+        } dispatch;
+        struct {
+            VkBuffer from, to;
+            VkBufferCopy region;
+        } copy;
+        struct {
+            VkBuffer buffer;
+            uint64_t offset, bytes;
+            uint32_t value;
+        } fill;
+        uint32_t mark;
+    } as;
+} command;
 
 struct gpu_commands {
     gpu_device *device;
@@ -23,19 +49,18 @@ struct gpu_commands {
     VkFence fence;
     VkQueryPool queries; /* VK_NULL_HANDLE without timestamps */
 
-    VkDescriptorPool *descriptor_pools;
-    uint32_t n_pools, pool_index; /* pool_index: the one in use */
-    uint32_t sets_left, descriptors_left;
+    descriptors descriptors;
 
-    VkBufferView *texel_views; /* of this recording */
-    uint32_t n_texel_views, texel_views_room;
+    command *list; /* of this recording, in order */
+    uint32_t n_list, list_room;
+    unsigned char *push; /* the push constants of its dispatches */
+    uint32_t n_push_bytes, push_room_bytes;
 
     touched *touched;
     uint32_t n_touched, touched_room;
     VkPipelineStageFlags stages; /* of the commands since the last barrier */
     VkAccessFlags written;       /* how they wrote */
 
-    const gpu_pipeline *bound;
     bool recording, failed;
     vkdlm_error failure;
     uint32_t n_dispatches, n_barriers, n_marks;
@@ -105,38 +130,6 @@ static VkResult create_objects(gpu_commands *c)
     return d->vk.vkCreateQueryPool(d->handle, &queries, NULL, &c->queries);
 }
 
-/* Makes another descriptor pool the current one, creating it when all are used. */
-static bool next_pool(gpu_commands *c, bool first)
-{
-    uint32_t index = first ? 0 : c->pool_index + 1;
-    if (index == c->n_pools) {
-        VkDescriptorPool *grown = realloc(c->descriptor_pools, (c->n_pools + 1) * sizeof *grown);
-        if (!grown) {
-            fail_result(c, VK_ERROR_OUT_OF_HOST_MEMORY, "cannot grow the descriptor pools");
-            return false;
-        }
-        c->descriptor_pools = grown;
-        VkDescriptorPoolSize sizes[2] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
-                                         {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, POOL_DESCRIPTORS}};
-        VkDescriptorPoolCreateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-            .maxSets = POOL_SETS,
-            .poolSizeCount = 2,
-            .pPoolSizes = sizes,
-        };
-        VkResult result = c->device->vk.vkCreateDescriptorPool(c->device->handle, &info, NULL, &grown[index]);
-        if (result != VK_SUCCESS) {
-            fail_result(c, result, "cannot create a descriptor pool");
-            return false;
-        }
-        c->n_pools++;
-    }
-    c->pool_index = index;
-    c->sets_left = POOL_SETS;
-    c->descriptors_left = POOL_DESCRIPTORS;
-    return true;
-}
-
 vkdlm_status gpu_commands_create(gpu_device *device, gpu_commands **out, vkdlm_error *err)
 {
     *out = NULL;
@@ -153,28 +146,55 @@ vkdlm_status gpu_commands_create(gpu_device *device, gpu_commands **out, vkdlm_e
     return VKDLM_OK;
 }
 
-static void destroy_texel_views(gpu_commands *c)
-{
-    for (uint32_t i = 0; i < c->n_texel_views; i++)
-        c->device->vk.vkDestroyBufferView(c->device->handle, c->texel_views[i], NULL);
-    c->n_texel_views = 0;
-}
-
 void gpu_commands_destroy(gpu_commands *c)
 {
     if (!c)
         return;
     gpu_device *d = c->device;
-    destroy_texel_views(c);
-    free(c->texel_views);
-    for (uint32_t i = 0; i < c->n_pools; i++)
-        d->vk.vkDestroyDescriptorPool(d->handle, c->descriptor_pools[i], NULL);
+    descriptors_deinit(&c->descriptors, d);
     d->vk.vkDestroyQueryPool(d->handle, c->queries, NULL);
     d->vk.vkDestroyFence(d->handle, c->fence, NULL);
     d->vk.vkDestroyCommandPool(d->handle, c->pool, NULL);
-    free(c->descriptor_pools);
+    free(c->push);
+    free(c->list);
     free(c->touched);
     free(c);
+}
+
+/* ---- the list ------------------------------------------------------------------------------------- */
+
+/* The next command of the list, to be filled; NULL when there is no memory for it. */
+static command *add(gpu_commands *c)
+{
+    if (c->n_list == c->list_room) {
+        uint32_t room = c->list_room ? 2 * c->list_room : 128;
+        command *grown = realloc(c->list, room * sizeof *grown);
+        if (!grown) {
+            fail_result(c, VK_ERROR_OUT_OF_HOST_MEMORY, "cannot record more commands");
+            return NULL;
+        }
+        c->list = grown;
+        c->list_room = room;
+    }
+    return &c->list[c->n_list++];
+}
+
+/* Keeps push constants; false when there is no memory for them. */
+static bool add_push(gpu_commands *c, const void *push, uint32_t n_bytes)
+{
+    if (n_bytes > c->push_room_bytes - c->n_push_bytes) {
+        uint32_t room = 2 * c->push_room_bytes + 4096;
+        unsigned char *grown = realloc(c->push, room);
+        if (!grown) {
+            fail_result(c, VK_ERROR_OUT_OF_HOST_MEMORY, "cannot record more commands");
+            return false;
+        }
+        c->push = grown;
+        c->push_room_bytes = room;
+    }
+    memcpy(c->push + c->n_push_bytes, push, n_bytes);
+    c->n_push_bytes += n_bytes;
+    return true;
 }
 
 /* ---- barriers ----------------------------------------------------------------------------------- */
@@ -232,7 +252,10 @@ static void order(gpu_commands *c, const touched *ranges, uint32_t n, VkPipeline
     for (uint32_t i = 0; i < n && !conflict; i++)
         conflict = conflicts(c, &ranges[i]);
     if (conflict) {
-        memory_barrier(c, c->stages, c->written, ALL_STAGES, ALL_ACCESSES);
+        command *k = add(c);
+        if (!k)
+            return;
+        *k = (command){.kind = BARRIER, .as.barrier = {c->stages, c->written}};
         c->n_barriers++;
         c->n_touched = 0;
         c->stages = 0;
@@ -251,7 +274,7 @@ vkdlm_status gpu_commands_begin(gpu_commands *c, vkdlm_error *err)
 {
     gpu_device *d = c->device;
     c->recording = c->failed = false;
-    c->bound = NULL;
+    c->n_list = c->n_push_bytes = 0;
     c->n_touched = c->n_dispatches = c->n_barriers = c->n_marks = c->marks_read = 0;
     c->stages = 0;
     c->written = 0;
@@ -259,10 +282,9 @@ vkdlm_status gpu_commands_begin(gpu_commands *c, vkdlm_error *err)
         c->recording = true;
         return VKDLM_OK;
     }
-    destroy_texel_views(c);
     VkResult result = d->vk.vkResetCommandPool(d->handle, c->pool, 0);
-    for (uint32_t i = 0; i < c->n_pools && i <= c->pool_index && result == VK_SUCCESS; i++)
-        result = d->vk.vkResetDescriptorPool(d->handle, c->descriptor_pools[i], 0);
+    if (result == VK_SUCCESS)
+        result = descriptors_reset(&c->descriptors, d);
     VkCommandBufferBeginInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
         .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
@@ -271,11 +293,6 @@ vkdlm_status gpu_commands_begin(gpu_commands *c, vkdlm_error *err)
         result = d->vk.vkBeginCommandBuffer(c->buffer, &info);
     if (result != VK_SUCCESS)
         return result_set(err, result, "cannot begin to record commands");
-    if (!next_pool(c, true)) {
-        if (err)
-            *err = c->failure;
-        return c->failure.status;
-    }
     c->recording = true;
     /* What earlier submissions wrote becomes visible here. */
     memory_barrier(c, ALL_STAGES, ALL_WRITES, ALL_STAGES, ALL_ACCESSES);
@@ -330,81 +347,6 @@ static bool dispatch_is_valid(gpu_commands *c, const gpu_pipeline *p, const gpu_
     return !c->failed;
 }
 
-/* The texels of a view, for this recording; VK_NULL_HANDLE on failure. */
-static VkBufferView make_texel_view(gpu_commands *c, enum spirv_kind kind, const gpu_view *view)
-{
-    if (c->n_texel_views == c->texel_views_room) {
-        uint32_t room = c->texel_views_room ? 2 * c->texel_views_room : 64;
-        VkBufferView *grown = realloc(c->texel_views, room * sizeof *grown);
-        if (!grown) {
-            fail_result(c, VK_ERROR_OUT_OF_HOST_MEMORY, "cannot record more commands");
-            return VK_NULL_HANDLE;
-        }
-        c->texel_views = grown;
-        c->texel_views_room = room;
-    }
-    VkBufferViewCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-        .buffer = view->buffer->handle,
-        .format = kind == SPIRV_TEXELS_FLOAT ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32G32B32A32_UINT,
-        .offset = view->offset_bytes,
-        .range = view->bytes / 16 * 16,
-    };
-    VkBufferView texels = VK_NULL_HANDLE;
-    VkResult result = c->device->vk.vkCreateBufferView(c->device->handle, &info, NULL, &texels);
-    if (result == VK_SUCCESS)
-        c->texel_views[c->n_texel_views++] = texels;
-    else
-        fail_result(c, result, "cannot create a view of a buffer's texels");
-    return texels;
-}
-
-/* A descriptor set with the used bindings written, VK_NULL_HANDLE on failure. */
-static VkDescriptorSet make_set(gpu_commands *c, const gpu_pipeline *p, const gpu_view *views)
-{
-    gpu_device *d = c->device;
-    if ((c->sets_left == 0 || c->descriptors_left < p->n_bindings) && !next_pool(c, false))
-        return VK_NULL_HANDLE;
-    VkDescriptorSetAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-        .descriptorPool = c->descriptor_pools[c->pool_index],
-        .descriptorSetCount = 1,
-        .pSetLayouts = &p->set_layout,
-    };
-    VkDescriptorSet set = VK_NULL_HANDLE;
-    VkResult result = d->vk.vkAllocateDescriptorSets(d->handle, &info, &set);
-    if (result != VK_SUCCESS) {
-        fail_result(c, result, "cannot allocate a descriptor set");
-        return VK_NULL_HANDLE;
-    }
-    c->sets_left--;
-    c->descriptors_left -= p->n_bindings;
-    VkDescriptorBufferInfo buffers[SPIRV_MAX_BINDINGS];
-    VkBufferView texels[SPIRV_MAX_BINDINGS];
-    VkWriteDescriptorSet writes[SPIRV_MAX_BINDINGS];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < p->info.n_bindings; i++) {
-        if (!p->info.bindings[i].used)
-            continue;
-        const spirv_binding *binding = &p->info.bindings[i];
-        if (binding->kind != SPIRV_STORAGE && !(texels[n] = make_texel_view(c, binding->kind, &views[i])))
-            return VK_NULL_HANDLE;
-        buffers[n] = (VkDescriptorBufferInfo){views[i].buffer->handle, views[i].offset_bytes, views[i].bytes};
-        writes[n] = (VkWriteDescriptorSet){
-            .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-            .dstSet = set,
-            .dstBinding = i,
-            .descriptorCount = 1,
-            .descriptorType = binding_type(binding),
-            .pBufferInfo = &buffers[n],
-            .pTexelBufferView = &texels[n],
-        };
-        n++;
-    }
-    d->vk.vkUpdateDescriptorSets(d->handle, n, writes, 0, NULL);
-    return set;
-}
-
 void gpu_dispatch(gpu_commands *c, const gpu_pipeline *p, const gpu_view *views, uint32_t n_views,
                   const void *push, uint32_t push_bytes, uint32_t groups_x, uint32_t groups_y,
                   uint32_t groups_z)
@@ -422,20 +364,19 @@ void gpu_dispatch(gpu_commands *c, const gpu_pipeline *p, const gpu_view *views,
             ranges[n++] = (touched){views[i].buffer->handle, views[i].offset_bytes,
                                     views[i].offset_bytes + views[i].bytes, p->info.bindings[i].writes};
     order(c, ranges, n, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT);
-    if (n > 0) {
-        VkDescriptorSet set = make_set(c, p, views);
-        if (!set)
-            return;
-        d->vk.vkCmdBindDescriptorSets(c->buffer, VK_PIPELINE_BIND_POINT_COMPUTE, p->layout, 0, 1, &set, 0,
-                                      NULL);
+    vkdlm_error err;
+    VkDescriptorSet set = VK_NULL_HANDLE;
+    if (n > 0 && descriptors_write(&c->descriptors, d, p, views, &set, &err)) {
+        gpu_commands_fail(c, &err);
+        return;
     }
-    if (c->bound != p)
-        d->vk.vkCmdBindPipeline(c->buffer, VK_PIPELINE_BIND_POINT_COMPUTE, p->handle);
-    c->bound = p;
-    if (p->info.push_bytes)
-        d->vk.vkCmdPushConstants(c->buffer, p->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, p->info.push_bytes,
-                                 push);
-    d->vk.vkCmdDispatch(c->buffer, groups_x, groups_y, groups_z);
+    uint32_t push_at = c->n_push_bytes;
+    command *k = add(c);
+    if (!k || !add_push(c, push, p->info.push_bytes))
+        return;
+    /* Only its state, which its own lock guards, will change. */
+    gpu_pipeline *pipeline = (gpu_pipeline *)p;
+    *k = (command){.kind = DISPATCH, .as.dispatch = {pipeline, set, push_at, {groups_x, groups_y, groups_z}}};
     c->n_dispatches++;
 }
 
@@ -456,8 +397,9 @@ void gpu_copy(gpu_commands *c, const gpu_buffer *from, uint64_t from_offset, con
     const touched ranges[2] = {{from->handle, from_offset, from_offset + bytes, false},
                                {to->handle, to_offset, to_offset + bytes, true}};
     order(c, ranges, 2, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT);
-    VkBufferCopy region = {from_offset, to_offset, bytes};
-    c->device->vk.vkCmdCopyBuffer(c->buffer, from->handle, to->handle, 1, &region);
+    command *k = add(c);
+    if (k)
+        *k = (command){.kind = COPY, .as.copy = {from->handle, to->handle, {from_offset, to_offset, bytes}}};
 }
 
 void gpu_fill(gpu_commands *c, const gpu_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t value)
@@ -472,18 +414,76 @@ void gpu_fill(gpu_commands *c, const gpu_buffer *buffer, uint64_t offset, uint64
         return;
     const touched range = {buffer->handle, offset, offset + bytes, true};
     order(c, &range, 1, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT);
-    c->device->vk.vkCmdFillBuffer(c->buffer, buffer->handle, offset, bytes, value);
+    command *k = add(c);
+    if (k)
+        *k = (command){.kind = FILL, .as.fill = {buffer->handle, offset, bytes, value}};
 }
 
 void gpu_mark(gpu_commands *c)
 {
     if (!is_recording(c) || !c->queries || c->n_marks == GPU_MAX_MARKS || c->device->options.compile_only)
         return;
-    c->device->vk.vkCmdWriteTimestamp(c->buffer, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, c->queries,
-                                      c->n_marks++);
+    command *k = add(c);
+    if (k)
+        *k = (command){.kind = MARK, .as.mark = c->n_marks++};
 }
 
 /* ---- submission --------------------------------------------------------------------------------- */
+
+/* Waits for the pipelines of the recording. */
+static vkdlm_status wait_pipelines(gpu_commands *c, vkdlm_error *err)
+{
+    vkdlm_status status = VKDLM_OK;
+    for (uint32_t i = 0; i < c->n_list && !status; i++)
+        if (c->list[i].kind == DISPATCH)
+            status = compiler_wait(c->device, c->list[i].as.dispatch.pipeline, err);
+    return status;
+}
+
+static void emit_dispatch(const gpu_commands *c, const command *k, const gpu_pipeline **bound)
+{
+    const struct VolkDeviceTable *vk = &c->device->vk;
+    const gpu_pipeline *p = k->as.dispatch.pipeline;
+    const uint32_t *groups = k->as.dispatch.groups;
+    if (k->as.dispatch.set)
+        vk->vkCmdBindDescriptorSets(c->buffer, VK_PIPELINE_BIND_POINT_COMPUTE, p->layout, 0, 1,
+                                    &k->as.dispatch.set, 0, NULL);
+    if (*bound != p)
+        vk->vkCmdBindPipeline(c->buffer, VK_PIPELINE_BIND_POINT_COMPUTE, p->handle);
+    *bound = p;
+    if (p->info.push_bytes)
+        vk->vkCmdPushConstants(c->buffer, p->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, p->info.push_bytes,
+                               c->push + k->as.dispatch.push_at);
+    vk->vkCmdDispatch(c->buffer, groups[0], groups[1], groups[2]);
+}
+
+/* Writes the list into the command buffer. */
+static void emit(gpu_commands *c)
+{
+    const struct VolkDeviceTable *vk = &c->device->vk;
+    const gpu_pipeline *bound = NULL;
+    for (uint32_t i = 0; i < c->n_list; i++) {
+        const command *k = &c->list[i];
+        switch (k->kind) {
+        case BARRIER:
+            memory_barrier(c, k->as.barrier.stages, k->as.barrier.written, ALL_STAGES, ALL_ACCESSES);
+            break;
+        case DISPATCH:
+            emit_dispatch(c, k, &bound);
+            break;
+        case COPY:
+            vk->vkCmdCopyBuffer(c->buffer, k->as.copy.from, k->as.copy.to, 1, &k->as.copy.region);
+            break;
+        case FILL:
+            vk->vkCmdFillBuffer(c->buffer, k->as.fill.buffer, k->as.fill.offset, k->as.fill.bytes,
+                                k->as.fill.value);
+            break;
+        case MARK:
+            vk->vkCmdWriteTimestamp(c->buffer, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, c->queries, k->as.mark);
+            break;
+        }
+    }
+}
 
 static vkdlm_status read_marks(gpu_commands *c, vkdlm_error *err)
 {
@@ -512,6 +512,10 @@ vkdlm_status gpu_submit_wait(gpu_commands *c, vkdlm_error *err)
     }
     if (d->options.compile_only)
         return VKDLM_OK;
+    vkdlm_status status = wait_pipelines(c, err);
+    if (status)
+        return status;
+    emit(c);
     memory_barrier(c, ALL_STAGES, ALL_WRITES, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     VkResult result = d->vk.vkEndCommandBuffer(c->buffer);
     if (result == VK_SUCCESS)
@@ -520,10 +524,10 @@ vkdlm_status gpu_submit_wait(gpu_commands *c, vkdlm_error *err)
         result = device_submit(d, c->buffer, c->fence);
     if (result != VK_SUCCESS)
         return result_set(err, result, "cannot submit work to the device");
-    vkdlm_status status = device_wait(d, c->fence, err);
+    status = device_wait(d, c->fence, err);
     if (status)
         return status;
-    destroy_texel_views(c);
+    descriptors_drop_texels(&c->descriptors, d);
     return read_marks(c, err);
 }
 

@@ -84,6 +84,7 @@ vkdlm_status gpu_device_open(const gpu_options *options, gpu_device **out, vkdlm
         d->options = *options;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->queue_lock, NULL);
+    compiler_init(&d->compiler);
     caps_enable enable;
     vkdlm_status status = instance_create(&d->options, &d->instance, err);
     if (!status)
@@ -110,12 +111,14 @@ void gpu_device_close(gpu_device *d)
         return;
     if (d->attached)
         d->destroy_attached(d->attached);
+    compiler_stop(d);
     if (d->handle) {
         pipeline_destroy_all(d);
         cache_close(d);
         d->vk.vkDestroyDevice(d->handle, NULL);
     }
     instance_destroy(&d->instance);
+    compiler_deinit(&d->compiler);
     pthread_mutex_destroy(&d->queue_lock);
     pthread_mutex_destroy(&d->lock);
     free(d);

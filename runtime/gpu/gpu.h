@@ -50,7 +50,8 @@ typedef struct gpu_caps {
     bool memory_budget, pipeline_executable_properties, subgroup_uniform_control_flow;
 } gpu_caps;
 
-/* Receives every validation message of the device's lifetime when validation is on. */
+/* Receives every validation message of the device's lifetime when validation is on, from any thread but one
+ * at a time. */
 typedef void (*gpu_message_fn)(void *user, const char *message);
 
 typedef struct gpu_options {
@@ -97,7 +98,7 @@ uint64_t gpu_device_peak_bytes(const gpu_device *device);
  * this device object already holds, and no more than the budget where the driver reports one. */
 uint64_t gpu_device_available_bytes(const gpu_device *device);
 
-/* Device pipelines created so far, and how many bytes of a cache file were accepted (0: cold). */
+/* Device pipelines asked for so far, and how many bytes of a cache file were accepted (0: cold). */
 uint32_t gpu_device_pipelines(const gpu_device *device);
 size_t gpu_device_cache_bytes(const gpu_device *device);
 
@@ -177,9 +178,11 @@ typedef struct gpu_spec {
     uint32_t subgroup_size; /* required size where subgroup_size_control exists; 0: the driver's choice */
 } gpu_spec;
 
-/* The pipeline of a kernel with these constants, created on first use and kept by the device. Bindings, their
- * access (readonly/writeonly in GLSL) and the push-constant size are read from the SPIR-V. spec may be NULL.
- */
+/* The pipeline of a kernel with these constants, made when it is first asked for and kept by the device.
+ * Bindings, their access (readonly/writeonly in GLSL) and the push-constant size are read from the SPIR-V,
+ * and held against the device's limits; the driver then compiles it on a thread of the device while the
+ * caller goes on, and gpu_submit_wait waits for those that its recording needs (and reports those that the
+ * driver cannot create). spec may be NULL. */
 vkdlm_status gpu_pipeline_get(gpu_device *device, enum gpu_kernel kernel, const gpu_spec *spec,
                               const gpu_pipeline **out, vkdlm_error *err);
 

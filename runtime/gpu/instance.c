@@ -40,8 +40,10 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
 {
     (void)severity;
     (void)types;
-    const gpu_options *options = user;
-    options->message(options->message_user, data->pMessage ? data->pMessage : "(no text)");
+    instance *in = user;
+    pthread_mutex_lock(&in->message_lock);
+    in->options->message(in->options->message_user, data->pMessage ? data->pMessage : "(no text)");
+    pthread_mutex_unlock(&in->message_lock);
     return VK_FALSE;
 }
 
@@ -106,7 +108,7 @@ static vkdlm_status create_handle(const gpu_options *options, instance *in, vkdl
         .messageType =
             VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
         .pfnUserCallback = on_message,
-        .pUserData = (void *)options,
+        .pUserData = in,
     };
     bool listen =
         validation && options->message && has_instance_extension(layer, VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
@@ -195,6 +197,8 @@ uint32_t instance_queue_family(const instance *in, VkPhysicalDevice physical, ui
 
 vkdlm_status instance_create(const gpu_options *options, instance *out, vkdlm_error *err)
 {
+    out->options = options;
+    pthread_mutex_init(&out->message_lock, NULL);
     if (!loader_init())
         return error_set(
             err, VKDLM_NO_DEVICE,
@@ -214,6 +218,7 @@ void instance_destroy(instance *in)
     if (in->handle)
         in->DestroyInstance(in->handle, NULL);
     free(in->devices);
+    pthread_mutex_destroy(&in->message_lock);
     memset(in, 0, sizeof *in);
 }
 

@@ -3,6 +3,7 @@
 #define GPU_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <volk.h>
 
 #include "base/error.h"
@@ -30,6 +31,8 @@ vkdlm_status result_set(vkdlm_error *err, VkResult result, const char *what);
     X(CreateDevice)
 
 typedef struct instance {
+    const gpu_options *options;   /* the caller's; only its message function is used */
+    pthread_mutex_t message_lock; /* one message at a time */
     VkInstance handle;
     uint32_t api_version;      /* the version asked for: what devices may use at most */
     VkPhysicalDevice *devices; /* those with Vulkan 1.1 and a compute queue */
@@ -39,8 +42,9 @@ typedef struct instance {
 #undef INSTANCE_MEMBER
 } instance;
 
-/* Creates an instance and lists its usable devices (at least one). options may be NULL. *out must be zeroed;
- * instance_destroy frees it after success and after failure. */
+/* Creates an instance and lists its usable devices (at least one). options may be NULL; they live as long as
+ * the instance, which must not be moved. *out must be zeroed; instance_destroy frees it after success and
+ * after failure. */
 vkdlm_status instance_create(const gpu_options *options, instance *out, vkdlm_error *err);
 void instance_destroy(instance *instance);
 
@@ -86,6 +90,36 @@ vkdlm_status caps_query(const instance *instance, VkPhysicalDevice physical, gpu
 /* Lowers caps as the test restrictions of options say. */
 void caps_restrict(gpu_caps *caps, const gpu_options *options);
 
+/* ---- threads that create pipelines (compiler.c) -------------------------------------------------- */
+
+enum { COMPILER_MAX_THREADS = 16 };
+
+/* Created with a device. Its threads start when pipelines are queued, as many as the machine has processors
+ * for, and wait for more until the device is closed. */
+typedef struct compiler {
+    pthread_mutex_t lock; /* of everything below, and of the states of pipelines */
+    pthread_cond_t work;  /* there is something in the queue, or the device closes */
+    pthread_cond_t done;  /* some pipeline was created, or could not be */
+    gpu_pipeline *first, *last;
+    uint32_t n_queued;
+    pthread_t threads[COMPILER_MAX_THREADS];
+    uint32_t n_threads, max_threads, n_idle;
+    bool stopping;
+} compiler;
+
+void compiler_init(compiler *compiler);
+void compiler_deinit(compiler *compiler);
+
+/* Queues a new pipeline and returns at once. */
+void compiler_add(gpu_device *device, gpu_pipeline *pipeline);
+
+/* Returns when the pipeline's handle can be used, creating what is queued meanwhile. What failed is tried
+ * once more by each caller, who gets the driver's answer. */
+vkdlm_status compiler_wait(gpu_device *device, gpu_pipeline *pipeline, vkdlm_error *err);
+
+/* Ends the threads after what they are creating; what is queued stays uncreated. */
+void compiler_stop(gpu_device *device);
+
 /* ---- device (device.c) -------------------------------------------------------------------------- */
 
 struct gpu_device {
@@ -98,6 +132,7 @@ struct gpu_device {
     uint32_t queue_family;
     gpu_caps caps;
     VkPhysicalDeviceMemoryProperties memory;
+    compiler compiler;
 
     pthread_mutex_t queue_lock;
     pthread_mutex_t lock; /* of everything below */
@@ -126,6 +161,9 @@ vkdlm_status device_wait(gpu_device *device, VkFence fence, vkdlm_error *err);
 
 /* ---- pipelines (pipeline.c) --------------------------------------------------------------------- */
 
+enum pipeline_state { PIPELINE_QUEUED, PIPELINE_CREATING, PIPELINE_READY, PIPELINE_FAILED };
+
+/* Everything but the driver's pipeline is there from the start and does not change. */
 struct gpu_pipeline {
     gpu_pipeline *next;
     uint32_t number; /* in order of creation */
@@ -135,6 +173,10 @@ struct gpu_pipeline {
     uint32_t n_bindings; /* used bindings; the highest of them is info.max_binding */
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
+
+    gpu_pipeline *next_queued;
+    enum pipeline_state state;
+    atomic_bool ready; /* PIPELINE_READY: the handle does not change any more */
     VkPipeline handle;
 };
 
@@ -144,7 +186,33 @@ static inline VkDescriptorType binding_type(const spirv_binding *binding)
                                           : VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
 }
 
+/* Has the driver create the handle. */
+vkdlm_status pipeline_compile(gpu_device *device, gpu_pipeline *pipeline, vkdlm_error *err);
+
 void pipeline_destroy_all(gpu_device *device);
+
+/* ---- descriptors (descriptors.c) ------------------------------------------------------------------ */
+
+/* The descriptor sets of one recording at a time. A zeroed struct is empty. */
+typedef struct descriptors {
+    VkDescriptorPool *pools;
+    uint32_t n_pools, n_used;             /* the last of the used ones is not full yet */
+    uint32_t sets_left, descriptors_left; /* of it */
+    VkBufferView *texel_views;
+    uint32_t n_texel_views, texel_views_room;
+} descriptors;
+
+void descriptors_deinit(descriptors *descriptors, gpu_device *device);
+
+/* Starts a recording: no set of an earlier one may be in use any more. */
+VkResult descriptors_reset(descriptors *descriptors, gpu_device *device);
+
+/* A set with the used bindings of a pipeline; views[i] is binding i. */
+vkdlm_status descriptors_write(descriptors *descriptors, gpu_device *device, const gpu_pipeline *pipeline,
+                               const gpu_view *views, VkDescriptorSet *out, vkdlm_error *err);
+
+/* Destroys the views of texels, when what was recorded is complete. */
+void descriptors_drop_texels(descriptors *descriptors, gpu_device *device);
 
 /* ---- pipeline cache file (cache.c) -------------------------------------------------------------- */
 

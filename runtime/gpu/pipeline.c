@@ -1,4 +1,4 @@
-/* Kernels with their specialisation constants, made into pipelines on first use. */
+/* Kernels with their specialisation constants, made into pipelines when they are first asked for. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +151,19 @@ static VkResult create_handle(gpu_device *d, gpu_pipeline *p)
     return result;
 }
 
+static vkdlm_status blame_kernel(const gpu_pipeline *p, VkResult result, vkdlm_error *err)
+{
+    char what[200];
+    snprintf(what, sizeof what, "cannot create the pipeline of kernel '%s'", gpu_kernel_name(p->kernel));
+    return result_set(err, result, what);
+}
+
+vkdlm_status pipeline_compile(gpu_device *d, gpu_pipeline *p, vkdlm_error *err)
+{
+    VkResult result = create_handle(d, p);
+    return result == VK_SUCCESS ? VKDLM_OK : blame_kernel(p, result, err);
+}
+
 static void pipeline_destroy(gpu_device *d, gpu_pipeline *p)
 {
     d->vk.vkDestroyPipeline(d->handle, p->handle, NULL);
@@ -159,6 +172,7 @@ static void pipeline_destroy(gpu_device *d, gpu_pipeline *p)
     free(p);
 }
 
+/* Everything but the driver's pipeline. */
 static vkdlm_status pipeline_create(gpu_device *d, enum gpu_kernel kernel, const gpu_spec *spec,
                                     gpu_pipeline **out, vkdlm_error *err)
 {
@@ -182,12 +196,8 @@ static vkdlm_status pipeline_create(gpu_device *d, enum gpu_kernel kernel, const
     if (status)
         goto fail;
     VkResult result = create_layouts(d, p);
-    if (result == VK_SUCCESS)
-        result = create_handle(d, p);
     if (result != VK_SUCCESS) {
-        char what[200];
-        snprintf(what, sizeof what, "cannot create the pipeline of kernel '%s'", code->name);
-        status = result_set(err, result, what);
+        status = blame_kernel(p, result, err);
         goto fail;
     }
     *out = p;
@@ -222,6 +232,7 @@ vkdlm_status gpu_pipeline_get(gpu_device *d, enum gpu_kernel kernel, const gpu_s
             p->next = d->pipelines[kernel];
             d->pipelines[kernel] = p;
             p->number = d->n_pipelines++;
+            compiler_add(d, p);
         }
     }
     pthread_mutex_unlock(&d->lock);

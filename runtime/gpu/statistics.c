@@ -4,12 +4,12 @@
 
 #include "gpu/internal.h"
 
-static const gpu_pipeline *find_number(gpu_device *d, uint32_t number)
+static gpu_pipeline *find_number(gpu_device *d, uint32_t number)
 {
-    const gpu_pipeline *found = NULL;
+    gpu_pipeline *found = NULL;
     pthread_mutex_lock(&d->lock);
     for (size_t i = 0; i < GPU_KERNEL_COUNT && !found; i++)
-        for (const gpu_pipeline *p = d->pipelines[i]; p && !found; p = p->next)
+        for (gpu_pipeline *p = d->pipelines[i]; p && !found; p = p->next)
             found = p->number == number ? p : NULL;
     pthread_mutex_unlock(&d->lock);
     return found;
@@ -32,10 +32,13 @@ static double statistic_value(const VkPipelineExecutableStatisticKHR *s)
 vkdlm_status gpu_compiled_get(gpu_device *d, uint32_t number, gpu_compiled *out, vkdlm_error *err)
 {
     memset(out, 0, sizeof *out);
-    const gpu_pipeline *p = find_number(d, number);
+    gpu_pipeline *p = find_number(d, number);
     if (!p || !d->options.compile_only)
         return error_set(err, VKDLM_INTERNAL, "statistics of pipeline %u of %u were asked for%s", number,
                          gpu_device_pipelines(d), d->options.compile_only ? "" : " on a device that runs");
+    vkdlm_status status = compiler_wait(d, p, err);
+    if (status)
+        return status;
     out->kernel = p->kernel;
     out->spec = p->spec;
 

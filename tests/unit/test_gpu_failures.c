@@ -114,11 +114,11 @@ static VKAPI_ATTR VkResult VKAPI_CALL refuse(void)
     X(vkEndCommandBuffer)          \
     X(vkResetFences)               \
     X(vkQueueSubmit)               \
-    X(vkCreateDescriptorPool)      \
     X(vkCreateDescriptorSetLayout) \
     X(vkCreatePipelineLayout)      \
     X(vkCreateShaderModule)        \
     X(vkCreateComputePipelines)    \
+    X(vkCreateDescriptorPool)      \
     X(vkAllocateDescriptorSets)
 
 static const struct {
