@@ -19,14 +19,14 @@ const char *vkdlm_device_type_name(vkdlm_device_type type)
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
-const char *vkdlm_variant_state_text(vkdlm_variant_state state)
+const char *vkdlm_variant_state_name(vkdlm_variant_state state)
 {
-    static const char *const texts[] = {
-#define STATE_TEXT(suffix, text) text,
-        VKDLM_VARIANT_STATE_LIST(STATE_TEXT)
-#undef STATE_TEXT
+    static const char *const names[] = {
+#define STATE_NAME(suffix, name) name,
+        VKDLM_VARIANT_STATE_LIST(STATE_NAME)
+#undef STATE_NAME
     };
-    return (size_t)state < sizeof texts / sizeof *texts ? texts[state] : "unknown";
+    return (size_t)state < sizeof names / sizeof *names ? names[state] : "unknown";
 }
 
 static vkdlm_device_type public_type(enum gpu_type type)

@@ -151,10 +151,14 @@ uint32_t matmul_key_list(const gpu_caps *caps, tune_key key, const char *names[T
 
 uint32_t matmul_key_all(enum tune_group group, tune_key *keys)
 {
+    /* What files of models have; another type is measured when it is met. */
+    static const vkdlm_dtype dtypes[] = {VKDLM_DTYPE_F32,  VKDLM_DTYPE_F16,  VKDLM_DTYPE_BF16,
+                                         VKDLM_DTYPE_Q8_0, VKDLM_DTYPE_Q4_0, VKDLM_DTYPE_Q4_K,
+                                         VKDLM_DTYPE_Q6_K};
     uint32_t n = 0;
-    for (uint32_t type = 0; type < VKDLM_DTYPE_COUNT; type++)
-        for (uint32_t c = 0; c < MATMUL_N_ROWS && is_weight_type((vkdlm_dtype)type); c++)
-            keys[n++] = (tune_key){group, type, c};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        for (uint32_t c = 0; c < MATMUL_N_ROWS; c++)
+            keys[n++] = (tune_key){group, (uint32_t)dtypes[i], c};
     return n;
 }
 
@@ -173,5 +177,6 @@ vkdlm_status matmul_select(gpu_device *device, tune_key key, const matmul_shape 
 const char *matmul_variant(gpu_device *device, enum tune_group group, vkdlm_dtype dtype, uint32_t n_rows)
 {
     const matmul_shape *shape;
-    return matmul_select(device, matmul_key(group, dtype, false, n_rows), &shape, NULL) ? "none" : shape->name;
+    return matmul_select(device, matmul_key(group, dtype, false, n_rows), &shape, NULL) ? "none"
+                                                                                        : shape->name;
 }

@@ -29,7 +29,7 @@ vkdlm_dtype matmul_key_dtype(tune_key key);
 bool matmul_key_lora(tune_key key);
 void matmul_key_describe(tune_key key, char text[TUNE_TEXT]);
 uint32_t matmul_key_list(const gpu_caps *caps, tune_key key, const char *names[TUNE_MAX_CANDIDATES]);
-/* Every type that weights have on this device, without adaptation. */
+/* The usual types of weights with every class of rows, without adaptation. */
 uint32_t matmul_key_all(enum tune_group group, tune_key *keys);
 
 /* The shape that a product takes on this device. UNSUPPORTED when every one is wrong. */
