@@ -254,7 +254,7 @@ static const char *foreign_type(uint32_t type)
     static const char *const names[] = {
         [9] = "Q8_1",   [15] = "Q8_K",  [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS",
         [19] = "IQ1_S", [21] = "IQ3_S", [22] = "IQ2_S",   [23] = "IQ4_XS", [29] = "IQ1_M",
-        [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",
+        [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",   [40] = "NVFP4",
     };
     return type < sizeof names / sizeof *names ? names[type] : NULL;
 }
@@ -305,6 +305,8 @@ static vkdlm_status read_shape(reader *r, vkdlm_tensor *tensor)
     return VKDLM_OK;
 }
 
+#define LIST_TYPE(suffix, name, block, size) ", " name
+
 /* dtype and n_bytes. */
 static vkdlm_status read_dtype(reader *r, vkdlm_tensor *tensor)
 {
@@ -316,8 +318,9 @@ static vkdlm_status read_dtype(reader *r, vkdlm_tensor *tensor)
         const char *foreign = foreign_type(type);
         if (foreign)
             return error_set(r->err, VKDLM_UNSUPPORTED,
-                             "'%s': tensor '%s': expected a type that this version reads, found %s", r->path,
-                             tensor->name, foreign);
+                             "'%s': tensor '%s': expected a type that this version reads (F32, F16, "
+                             "BF16" VKDLM_BLOCK_DTYPE_LIST(LIST_TYPE) "), found %s",
+                             r->path, tensor->name, foreign);
         return error_set(r->err, VKDLM_MALFORMED,
                          "'%s': tensor '%s': expected the number of a tensor type, found %u", r->path,
                          tensor->name, type);

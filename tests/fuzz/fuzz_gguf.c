@@ -1,8 +1,14 @@
 /* The GGUF parser on bytes in memory. What it accepts must be consistent: every tensor lies in the file, with
- * the size of its shape, behind the one before it; values can be found and shown; and a tokenizer that is
- * built from them encodes a text to ids that exist. */
+ * the size of its shape, behind the one before it; values can be found and shown; a tokenizer that is
+ * built from them encodes a text to ids that exist; and as a model the file is runnable or says why it is
+ * not. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <vkdlm/model.h>
 
 #include "base/size.h"
 #include "base/utf8.h"
@@ -92,6 +98,39 @@ static void check_tokenizer(const gguf *file)
     vkdlm_tokenizer_close(t);
 }
 
+/* The bytes as a file in memory: its configuration, its tensors, and what it would take to run them. */
+static void check_model(const uint8_t *data, size_t size)
+{
+    char path[64];
+    vkdlm_error err = {0};
+    vkdlm_checkpoint *checkpoint;
+    vkdlm_checkpoint_info info;
+    vkdlm_parameter parameter;
+    int fd = memfd_create("fuzz.gguf", MFD_CLOEXEC);
+    if (fd < 0)
+        return;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (write(fd, data, size) != (ssize_t)size) {
+        close(fd);
+        return;
+    }
+    vkdlm_status status = vkdlm_checkpoint_open(path, &checkpoint, &err);
+    if (status) {
+        require(!checkpoint && err.status == status && strstr(err.message, path));
+        require(!strpbrk(err.message, "\r\n"));
+        close(fd);
+        return;
+    }
+    vkdlm_checkpoint_get_info(checkpoint, &info);
+    require(info.runnable ? info.device_bytes > 0 && !info.why_not
+                          : info.why_not && strstr(info.why_not, path));
+    require(info.runnable || !strpbrk(info.why_not, "\r\n"));
+    for (size_t i = 0; vkdlm_checkpoint_parameter(checkpoint, i, &parameter); i++)
+        require(parameter.name[0]);
+    vkdlm_checkpoint_close(checkpoint);
+    close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     gguf file;
@@ -114,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     check_tokenizer(&file);
+    check_model(data, size);
     gguf_deinit(&file);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* The bundled pair of a Llama and its diffusion path on a text that neither has seen (kjv/heldout.txt:
  * Genesis 11 in the King James version, public domain): next-token predictions on a device through the public
- * API against the scalar reference. */
+ * API against the scalar reference. The base is also taken from GGUF files of several types, whose weights
+ * the path's LoRA shares; the reference has them dequantised. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,17 +9,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include <vkdlm/quantize.h>
+
 #include "base/rng.h"
 #include "engine_test.h"
+#include "golden/mixed.h"
+#include "ref/ref_gguf.h"
 #include "ref/ref_l2d.h"
 
 #define BASE_MODEL MODELS_DIR "/kjv-llama"
 #define FLOW_MODEL MODELS_DIR "/kjv-l2d"
 
-enum { N_TOKENS = 50, WINDOW = 20, N_PREDICTIONS = 47, SEED = 2 };
+enum { N_TOKENS = 50, WINDOW = 20, N_PREDICTIONS = 47 };
 
 /* Where a best logit leads by less, f32 may find another token than f64; the seed of the noise is one for
  * which no evaluation is that close. */
@@ -31,13 +37,14 @@ typedef struct pair {
     float *noise; /* [N_PREDICTIONS, n] */
 } pair;
 
-static void open_pair(engine_test *engine, pair *p)
+/* base_path: a directory or a GGUF file. */
+static void open_pair(engine_test *engine, pair *p, const char *base_path, bool from_gguf, uint64_t seed)
 {
     vkdlm_error err = {0};
     const vkdlm_model_options options = {.l2d = FLOW_MODEL};
-    engine_test_ok(vkdlm_model_open(engine->device, BASE_MODEL, &options, &engine->model, &err), &err);
+    engine_test_ok(vkdlm_model_open(engine->device, base_path, &options, &engine->model, &err), &err);
     engine_test_ok(vkdlm_session_create(engine->model, &engine->session, &err), &err);
-    p->base = ref_llm_open(BASE_MODEL);
+    p->base = from_gguf ? ref_gguf_open(base_path) : ref_llm_open(base_path);
     assert_non_null(p->base);
     p->net = ref_l2d_open(FLOW_MODEL, p->base);
     assert_non_null(p->net);
@@ -59,7 +66,7 @@ static void open_pair(engine_test *engine, pair *p)
     double *normals = calloc(n, sizeof *normals);
     p->noise = calloc(n, sizeof *p->noise);
     assert_true(normals && p->noise);
-    rng_normals(SEED, 0, rng_counter2(RNG_STATE, 0), 0, normals, (uint32_t)n);
+    rng_normals(seed, 0, rng_counter2(RNG_STATE, 0), 0, normals, (uint32_t)n);
     for (size_t i = 0; i < n; i++)
         p->noise[i] = (float)(p->net->sigma * normals[i]);
     free(normals);
@@ -184,7 +191,7 @@ static void test_predictions(void **state)
 {
     engine_test *engine = *state;
     pair p;
-    open_pair(engine, &p);
+    open_pair(engine, &p, BASE_MODEL, false, 2);
     const quality base = predict_by_reference(&p, 0);
     check_steps(engine, &p, &base, 2);
     check_steps(engine, &p, &base, 4);
@@ -199,8 +206,45 @@ static void test_predictions(void **state)
     close_pair(engine, &p);
 }
 
+/* seed: of noise for which no logit leads by too little. */
+static void check_gguf(engine_test *engine, const char *path, uint64_t seed)
+{
+    pair p;
+    open_pair(engine, &p, path, true, seed);
+    const quality base = predict_by_reference(&p, 0);
+    check_steps(engine, &p, &base, 2);
+    close_pair(engine, &p);
+}
+
+static void test_gguf_bases(void **state)
+{
+    static const struct {
+        const char *type;
+        uint64_t seed;
+    } cases[] = {{"q8_0", 2}, {"q4_0", 2}, {"q4_k", 2}, {"f32", 2}};
+    char folder[] = "/tmp/vkdlm-test-XXXXXX", path[64], mixed[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/base.gguf", folder);
+    snprintf(mixed, sizeof mixed, "%s/mixed.gguf", folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkdlm_error err = {0};
+        const vkdlm_quantize_options options = {.type = cases[i].type};
+        engine_test_ok(vkdlm_quantize(BASE_MODEL, path, &options, NULL, &err), &err);
+        bool is_last = i + 1 == sizeof cases / sizeof *cases;
+        if (is_last)
+            mixed_write(path, mixed);
+        check_gguf(*state, is_last ? mixed : path, cases[i].seed);
+    }
+    unlink(path);
+    unlink(mixed);
+    rmdir(folder);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_predictions)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_predictions),
+        cmocka_unit_test(test_gguf_bases),
+    };
     return cmocka_run_group_tests(tests, engine_test_setup, engine_test_teardown);
 }

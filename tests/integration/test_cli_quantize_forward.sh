@@ -1,5 +1,5 @@
 #!/bin/bash
-# Converted models on a device: the logits of the model that they come from.
+# Converted models on a device: the logits of the model that they come from, and the commands that run them.
 . "$(dirname "$0")/lib.sh"
 
 new=$work/new.gguf
@@ -10,3 +10,23 @@ for model in llama-bf16 llama-tied llama-untied qwen2; do
     ok forward -m "$new" "$expected" -o "$result" -q
     "$TOOL" compare "$result" logits "$expected" logits 1e-4 > "$out" 2> "$err" || fail "$model: logits"
 done
+for model in notc tc; do
+    expected=$GOLDEN/mdlm/$model/expected.safetensors
+    ok quantize -m "$GOLDEN/mdlm/$model" -o "$new" --type f32 -q
+    ok forward -m "$new" "$expected" -o "$result" -q
+    "$TOOL" compare "$result" logits "$expected" logits64 1e-4 > "$out" 2> "$err" || fail "$model: logits"
+done
+
+# The bundled masked model with quantised weights.
+ok quantize -m kjv-mdlm -o "$new" --type q8_0 -q
+ok info -m "$new"
+matches "$out" '^can be run +yes$' "info"
+ok generate -m "$new" --prompt "In the beginning" --length 12 --steps 4 --json -q
+expect "$(head -1 "$out" | "$TOOL" json length)" 12 "tokens"
+head -c 300 "$GOLDEN/kjv/heldout.txt" > "$work/text"
+ok score -m "$new" --draws 1 --window 64 --json -q "$work/text"
+
+# A diffusion path beside a quantised base.
+ok quantize -m kjv-llama -o "$new" --type q8_0 -q
+ok generate -m "$new" --l2d kjv-l2d -p "And it came to pass" --length 4 --steps 2 --json -q
+expect "$(head -1 "$out" | "$TOOL" json length)" 10 "tokens"

@@ -8,6 +8,9 @@
 
 #include <vkdlm/tensors.h>
 
+#include "format/gguf.h"
+#include "format/quant.h"
+
 /* ---- loading ---------------------------------------------------------------------------------------- */
 
 static void *allocate(size_t n, size_t size)
@@ -18,24 +21,62 @@ static void *allocate(size_t n, size_t size)
     return p;
 }
 
-/* Tensor `name`, rows x columns (rows 0: any), widened; transposed when asked for. NULL when it is not there.
- */
+/* What GGUF files call the parts of the network. */
+static const struct {
+    const char *name, *gguf;
+} names[] = {{"vocab_embed.embedding", "token_embd.weight"},
+             {"sigma_map.mlp.0.", "time_in."},
+             {"sigma_map.mlp.2.", "time_out."},
+             {"output_layer.norm_final.", "output_norm."},
+             {"output_layer.adaLN_modulation.", "output_mod."},
+             {"output_layer.linear.", "output."},
+             {"adaLN_modulation.", "mod."},
+             {"attn_qkv.", "attn_qkv."},
+             {"attn_out.", "attn_output."},
+             {"mlp.0.", "ffn_up."},
+             {"mlp.2.", "ffn_down."},
+             {"norm1.", "attn_norm."},
+             {"norm2.", "ffn_norm."}};
+
+static const vkdlm_tensor *find(const vkdlm_tensors *file, const char *name)
+{
+    char full[128], block[32] = "";
+    unsigned index;
+    int n_prefix = 0;
+    if (!gguf_of_tensors(file)) {
+        snprintf(full, sizeof full, "backbone.%s", name);
+        return vkdlm_tensors_find(file, full);
+    }
+    if (sscanf(name, "blocks.%u.%n", &index, &n_prefix) == 1)
+        snprintf(block, sizeof block, "blk.%u.", index);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i].name);
+        if (strncmp(name + n_prefix, names[i].name, n) == 0) {
+            snprintf(full, sizeof full, "%s%s%s", block, names[i].gguf, name + n_prefix + n);
+            return vkdlm_tensors_find(file, full);
+        }
+    }
+    return NULL;
+}
+
+/* Tensor `name`, rows x columns (rows 0: any), dequantised; transposed when asked for. NULL when it is not
+ * there. */
 static double *load(const vkdlm_tensors *file, const char *name, uint32_t *rows, uint32_t *columns,
                     bool transpose)
 {
-    char full[128];
-    snprintf(full, sizeof full, "backbone.%s", name);
-    const vkdlm_tensor *t = vkdlm_tensors_find(file, full);
-    if (!t || t->dtype != VKDLM_DTYPE_F32 || t->n_dims < 1 || t->n_dims > 2)
+    const vkdlm_tensor *t = find(file, name);
+    if (!t || !quant_is_supported(t->dtype) || t->n_dims < 1 || t->n_dims > 2)
         return NULL;
-    uint32_t n = (uint32_t)t->shape[0], m = t->n_dims == 2 ? (uint32_t)t->shape[1] : 1;
+    uint32_t n = t->n_dims == 2 ? (uint32_t)t->shape[0] : 1, m = (uint32_t)t->shape[t->n_dims - 1];
+    uint64_t row_bytes = quant_row_bytes(t->dtype, m);
     double *out = allocate((size_t)t->n_elements, sizeof *out);
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < m; j++) {
-            float value;
-            memcpy(&value, (const char *)t->data + ((size_t)i * m + j) * sizeof value, sizeof value);
-            out[transpose ? (size_t)j * n + i : (size_t)i * m + j] = (double)value;
-        }
+    float *row = allocate(m, sizeof *row);
+    for (uint32_t i = 0; i < n; i++) {
+        quant_dequantize_row(t->dtype, (const char *)t->data + i * row_bytes, m, row);
+        for (uint32_t j = 0; j < m; j++)
+            out[transpose ? (size_t)j * n + i : (size_t)i * m + j] = (double)row[j];
+    }
+    free(row);
     *rows = n;
     *columns = m;
     return out;
@@ -86,6 +127,25 @@ static bool load_config(ref_mdlm *net, const char *dir)
     return ok;
 }
 
+static bool load_metadata(ref_mdlm *net, const gguf *file)
+{
+    const struct {
+        const char *key;
+        uint32_t *to;
+    } keys[] = {
+        {"mdlm.vocab_size", &net->vocab_size}, {"mdlm.context_length", &net->length},
+        {"mdlm.embedding_length", &net->dim},  {"mdlm.conditioning_length", &net->cond_dim},
+        {"mdlm.block_count", &net->n_blocks},  {"mdlm.attention.head_count", &net->n_heads},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int64_t value;
+        if (gguf_get_integer(file, keys[i].key, 1, 1 << 20, &value, NULL))
+            return false;
+        *keys[i].to = (uint32_t)value;
+    }
+    return gguf_get_bool(file, "mdlm.time_conditioning", &net->time_conditioning, NULL) == VKDLM_OK;
+}
+
 /* Frequency i of the timestep features: 10000^(-i/128). Angle of pair i at position l: l 10000^(-i/half). */
 static void compute_tables(ref_mdlm *net)
 {
@@ -121,14 +181,23 @@ static bool load_block(ref_mdlm_block *b, const vkdlm_tensors *file, uint32_t in
     return ok && b->norm1 && b->norm2;
 }
 
-ref_mdlm *ref_mdlm_open(const char *dir)
+/* Opens the weights and reads the sizes. */
+static bool open_files(ref_mdlm *net, const char *path, vkdlm_tensors **file, vkdlm_error *err)
 {
-    char path[512];
+    char weights[512];
+    size_t n = strlen(path);
+    if (n > 5 && strcmp(path + n - 5, ".gguf") == 0)
+        return vkdlm_tensors_open(path, file, err) == VKDLM_OK && load_metadata(net, gguf_of_tensors(*file));
+    snprintf(weights, sizeof weights, "%s/model.safetensors", path);
+    return load_config(net, path) && vkdlm_tensors_open(weights, file, err) == VKDLM_OK;
+}
+
+ref_mdlm *ref_mdlm_open(const char *path)
+{
     vkdlm_error err = {0};
     vkdlm_tensors *file = NULL;
     ref_mdlm *net = allocate(1, sizeof *net);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    bool ok = load_config(net, dir) && vkdlm_tensors_open(path, &file, &err) == VKDLM_OK;
+    bool ok = open_files(net, path, &file, &err);
     if (ok) {
         uint32_t rows, columns;
         compute_tables(net);
@@ -147,7 +216,7 @@ ref_mdlm *ref_mdlm_open(const char *dir)
     vkdlm_tensors_close(file);
     if (ok)
         return net;
-    fprintf(stderr, "cannot load the reference network from %s: %s\n", dir, err.message);
+    fprintf(stderr, "cannot load the reference network from %s: %s\n", path, err.message);
     ref_mdlm_close(net);
     return NULL;
 }

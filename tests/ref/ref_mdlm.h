@@ -33,9 +33,9 @@ typedef struct ref_mdlm {
     ref_linear modulation, head; /* C -> 2D: shift, scale; D -> V */
 } ref_mdlm;
 
-/* Loads config.json and model.safetensors (F32) of a directory; NULL, with a line on standard error, on
- * failure. */
-ref_mdlm *ref_mdlm_open(const char *dir);
+/* Loads config.json and model.safetensors of a directory, or a .gguf file, whose weights are dequantised;
+ * NULL, with a line on standard error, on failure. */
+ref_mdlm *ref_mdlm_open(const char *path);
 void ref_mdlm_close(ref_mdlm *net);
 
 /* features [256] (may be NULL) and c [C] for a noise level; a network without time conditioning takes 0 for

@@ -197,8 +197,10 @@ static void unread_types_are_named(void **state)
     gguf_begin(&b);
     gguf_put_tensor(&b, "t", 1, 256, 16, 0);
     gguf_put_data(&b, 32, 66);
-    assert_refused(parse(&b, &file, &err), VKDLM_UNSUPPORTED, &err,
-                   "'f.gguf': tensor 't': expected a type that this version reads, found IQ2_XXS");
+    assert_refused(
+        parse(&b, &file, &err), VKDLM_UNSUPPORTED, &err,
+        "'f.gguf': tensor 't': expected a type that this version reads (F32, F16, BF16, Q8_0, Q4_0, "
+        "Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL), found IQ2_XXS");
 }
 
 /* ---- configurations ----------------------------------------------------------------------------------- */
