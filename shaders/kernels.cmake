@@ -49,9 +49,11 @@ foreach(type F32 F16 BF16 BLOCKS)
   endforeach()
 endforeach()
 
-# Limits of the device, for benchmarks.
+# Limits of the device, for `bench`.
 kernel(PROBE_FMA probe_fma.comp)
+kernel(PROBE_FMA_F16 probe_fma.comp HALF REQUIRES GL_EXT_shader_explicit_arithmetic_types_float16)
 kernel(PROBE_READ probe_read.comp)
+kernel(PROBE_READ_TEXELS probe_read.comp TEXELS)
 
 # The output layer: the same cores around a sampling epilogue.
 foreach(type F32 F16 BF16 BLOCKS)

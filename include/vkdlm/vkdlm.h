@@ -5,6 +5,7 @@
 #ifndef VKDLM_VKDLM_H
 #define VKDLM_VKDLM_H
 
+#include <vkdlm/bench.h>
 #include <vkdlm/chat.h>
 #include <vkdlm/complete.h>
 #include <vkdlm/device.h>

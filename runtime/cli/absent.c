@@ -1,12 +1,6 @@
 /* Commands whose names are taken but that this version lacks. */
 #include "commands.h"
 
-const command command_bench = {
-    .name = "bench",
-    .summary = "Measures kernels, models and samplers on a device.",
-    .absent = "'bench' is not part of this version",
-};
-
 const command command_view = {
     .name = "view",
     .summary = "Shows a recorded trajectory.",

@@ -2,8 +2,8 @@
 # Help, exit statuses and mistakes on the command line. Needs no device.
 . "$(dirname "$0")/lib.sh"
 
-commands="devices info generate score forward tokenize quantize"
-absent="bench view"
+commands="devices info generate score forward tokenize quantize bench"
+absent="view"
 
 ok --help
 for command in $commands $absent; do
