@@ -5,6 +5,6 @@
 #include "options.h"
 
 extern const command command_devices, command_info, command_generate, command_score, command_forward,
-    command_tokenize, command_quantize, command_bench, command_view;
+    command_tokenize, command_quantize, command_bench, command_view, command_trajectory;
 
 #endif

@@ -160,7 +160,7 @@ vkdlm_status generate_masked(generate_run *r, vkdlm_generate_options *options, v
     if (status)
         return status;
     if (r->values->show.given) {
-        m.terminal = terminal_create(r->engine.tokenizer, r->engine.info.mask_id);
+        m.terminal = terminal_create(pieces_create(r->engine.tokenizer, NULL), r->engine.info.mask_id);
         if (!m.terminal)
             return message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory to show the canvas");
     }

@@ -12,7 +12,7 @@
 
 static const command *const commands[] = {
     &command_devices,  &command_info,     &command_generate, &command_score, &command_forward,
-    &command_tokenize, &command_quantize, &command_bench,    &command_view,
+    &command_tokenize, &command_quantize, &command_bench,    &command_view,  &command_trajectory,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

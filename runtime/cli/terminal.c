@@ -25,8 +25,7 @@ static const char *const plain_styles[N_CELL_STYLES] = {"", "\033[1;4m", "\033[2
 #define MASK_DRAWN "\xe2\x96\x91" /* U+2591, light shade */
 
 struct terminal {
-    const vkdlm_tokenizer *tokenizer;
-    vkdlm_decoder *decoder; /* NULL without a tokenizer */
+    pieces *text;
     int32_t mask_id;
     bool in_place;
     const char *const *styles;
@@ -42,21 +41,18 @@ struct terminal {
     cell_style style;
 };
 
-terminal *terminal_create(const vkdlm_tokenizer *tokenizer, int32_t mask_id)
+terminal *terminal_create(pieces *text, int32_t mask_id)
 {
-    terminal *t = calloc(1, sizeof *t);
-    vkdlm_error err;
-    if (!t)
+    terminal *t = text ? calloc(1, sizeof *t) : NULL;
+    if (!t) {
+        pieces_destroy(text);
         return NULL;
+    }
     const char *no_colour = getenv("NO_COLOR");
-    t->tokenizer = tokenizer;
+    t->text = text;
     t->mask_id = mask_id;
     t->in_place = progress_on_terminal();
     t->styles = no_colour && *no_colour ? plain_styles : colour_styles;
-    if (tokenizer && vkdlm_decoder_create(tokenizer, false, &t->decoder, &err)) {
-        free(t);
-        return NULL;
-    }
     return t;
 }
 
@@ -64,7 +60,7 @@ void terminal_destroy(terminal *t)
 {
     if (!t)
         return;
-    vkdlm_decoder_destroy(t->decoder);
+    pieces_destroy(t->text);
     free(t->fresh);
     free(t->frame);
     free(t);
@@ -153,23 +149,22 @@ static void walk(terminal *t, const vkdlm_step *step,
                  void (*put)(terminal *t, const char *text, size_t size, cell_style style))
 {
     cell_style style = CELL_COMMITTED;
-    vkdlm_error err;
     for (uint32_t i = 0; i <= step->length; i++) {
         const char *piece = "";
         size_t size = 0;
         bool masked = i < step->length && step->tokens[i] == t->mask_id;
-        if (t->decoder && (masked || i == step->length)) {
-            if (!vkdlm_decoder_flush(t->decoder, &piece, &size, &err))
-                put(t, piece, size, style);
+        if (masked || i == step->length) {
+            pieces_flush(t->text, &piece, &size);
+            put(t, piece, size, style);
         }
         if (i == step->length)
             break;
         style = masked ? CELL_MASKED : t->fresh[i] ? CELL_FRESH : CELL_COMMITTED;
         if (masked) {
             put(t, MASK_DRAWN, strlen(MASK_DRAWN), style);
-        } else if (t->decoder) {
-            if (!vkdlm_decoder_push(t->decoder, step->tokens[i], &piece, &size, &err))
-                put(t, piece, size, style);
+        } else if (pieces_known(t->text)) {
+            pieces_push(t->text, step->tokens[i], &piece, &size);
+            put(t, piece, size, style);
         } else {
             char id[16];
             int n = snprintf(id, sizeof id, "%" PRId32 " ", step->tokens[i]);
@@ -231,10 +226,12 @@ static void put_plain(terminal *t, const char *text, size_t size, cell_style sty
         append(t, "[", 1);
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
+        bool c1 = c == 0xc2 && i + 1 < size && (unsigned char)text[i + 1] < 0xa0;
         if (c == '\n')
             append(t, " / ", 3);
         else
-            append(t, c < 0x20 || c == 0x7f ? "?" : text + i, 1);
+            append(t, c < 0x20 || c == 0x7f || c1 ? "?" : text + i, 1);
+        i += c1;
     }
     if (style == CELL_FRESH)
         append(t, "]", 1);
