@@ -1,5 +1,5 @@
 /* What a driver's compiler makes of every pipeline that a device would use, without running any:
- *   compile_stats [--device SELECT] [--only PART-OF-A-LABEL] [--all] [--optional]
+ *   compile_stats [--device SELECT] [--only GROUP] [--all] [--optional]
  * Prints one line a kernel and variant, with tabs between the columns: the most that any of its pipelines
  * (types of weights, epilogues, head sizes) takes, and the fewest waves; --all prints every pipeline. Exit
  * status 1 when a pipeline spills registers or has scratch memory, 2 when something else fails, and with
@@ -19,7 +19,7 @@
 #include "ops/condition.h"
 #include "ops/embed.h"
 #include "ops/flow.h"
-#include "ops/matmul.h"
+#include "ops/matmul_select.h"
 #include "ops/norm.h"
 #include "ops/output.h"
 #include "ops/rms.h"
@@ -28,33 +28,40 @@
 
 /* ---- what the compiler says ----------------------------------------------------------------------- */
 
-enum column { VGPRS, SGPRS, SPILLED, SCRATCH, SHARED, WAVES, CODE, N_COLUMNS };
+enum column { REGISTERS, SCALAR_REGISTERS, SPILLED, SCRATCH, SHARED, WAVES, CODE, N_COLUMNS };
 
 static const char *const column_names[N_COLUMNS] = {
     "registers", "scalar registers", "spilled", "scratch bytes", "shared bytes", "waves", "code bytes"};
 
-/* The drivers' names for them: RADV; Turnip; NVK; Honeykrisp; ANV. Several of one column are added up. */
+/* The drivers' names for them. Several of one column are added up. */
 static const struct {
     const char *name;
     enum column column;
 } drivers_names[] = {
-    {"VGPRs", VGPRS},
-    {"SGPRs", SGPRS},
+    /* RADV */
+    {"VGPRs", REGISTERS},
+    {"SGPRs", SCALAR_REGISTERS},
     {"Spilled VGPRs", SPILLED},
     {"Spilled SGPRs", SPILLED},
     {"Scratch size", SCRATCH},
     {"LDS size", SHARED},
     {"Subgroups per SIMD", WAVES},
     {"Code size", CODE},
-    {"Registers used", VGPRS},
-    {"Max Waves Per Core", WAVES},
+    /* NVK */
+    {"Number of GPRs", REGISTERS},
+    {"Spills to memory", SPILLED},
+    {"SLM size", SCRATCH},
+    {"Max warps/SM", WAVES},
+    /* Turnip */
+    {"Registers used", REGISTERS},
     {"STP Count", SPILLED},
-    {"Code Size", CODE},
-    {"Number of GPRs", VGPRS},
-    {"SLM Size", SCRATCH},
-    {"GPRs", VGPRS},
+    {"Max Waves Per Core", WAVES},
+    /* Honeykrisp: halves of registers, and threads of a core */
+    {"GPRs", REGISTERS},
     {"Spills", SPILLED},
     {"Scratch", SCRATCH},
+    {"Threads", WAVES},
+    /* ANV */
     {"Spill Count", SPILLED},
     {"Scratch Memory Size", SCRATCH},
 };
@@ -74,8 +81,8 @@ static gpu_buffer memory;
 static summary summaries[MAX_SUMMARIES];
 static uint32_t n_summaries, n_seen, n_bad;
 static bool print_all;
-static const char *only; /* labels that contain it; NULL: all */
-static char label[128];
+static const char *only; /* a group; NULL: all */
+static char variant[64];
 
 static void read_pipeline(const gpu_compiled *compiled, summary *out)
 {
@@ -110,10 +117,13 @@ static void add_to_summary(const summary *one)
     uint32_t i = 0;
     while (i < n_summaries && strcmp(summaries[i].label, one->label) != 0)
         i++;
+    if (i == MAX_SUMMARIES) {
+        fprintf(stderr, "compile_stats: more than %d kernels and variants\n", MAX_SUMMARIES);
+        exit(2);
+    }
     summary *s = &summaries[i];
     if (i == n_summaries) {
-        if (n_summaries++ == MAX_SUMMARIES)
-            exit(2);
+        n_summaries++;
         *s = *one;
         s->n_pipelines = 0;
     }
@@ -123,20 +133,31 @@ static void add_to_summary(const summary *one)
             s->value[c] = one->value[c];
 }
 
-/* Begins a recording, which creates pipelines; end puts those that are new under the label. False when --only
- * leaves the label out. */
-__attribute__((format(printf, 1, 2))) static bool begin(const char *format, ...)
+/* Begins a recording, which creates pipelines; end lists those that are new by kernel and `variant`. False
+ * when --only leaves the group out. */
+__attribute__((format(printf, 2, 3))) static bool begin(const char *group, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(label, sizeof label, format, args);
+    vsnprintf(variant, sizeof variant, format, args);
     va_end(args);
     vkdlm_error err;
-    if (only && !strstr(label, only))
+    if (only && strcmp(group, only) != 0)
         return false;
     if (gpu_commands_begin(commands, &err))
         bench_die(&err);
     return true;
+}
+
+/* A kernel with a low-rank part counts as the one without. */
+static void make_label(char *label, size_t size, enum gpu_kernel kernel)
+{
+    static const char suffix[] = "_lora";
+    const char *name = gpu_kernel_name(kernel);
+    size_t n = strlen(name), cut = sizeof suffix - 1;
+    if (n > cut && strcmp(name + n - cut, suffix) == 0)
+        n -= cut;
+    snprintf(label, size, "%.*s%s%s", (int)n, name, variant[0] ? ", " : "", variant);
 }
 
 static void end(void)
@@ -149,7 +170,7 @@ static void end(void)
         if (gpu_compiled_get(device, n_seen, &compiled, &err))
             bench_die(&err);
         summary one = {0};
-        memcpy(one.label, label, sizeof label);
+        make_label(one.label, sizeof one.label, compiled.kernel);
         read_pipeline(&compiled, &one);
         bool bad = one.value[SPILLED] > 0 || one.value[SCRATCH] > 0;
         n_bad += bad;
@@ -163,14 +184,12 @@ static void end(void)
 
 enum { COLUMNS = 1024, LD = COLUMNS, MANY = 256, POSITIONS = 1024 };
 
-static const vkdlm_dtype dtypes[] = {VKDLM_DTYPE_F32,  VKDLM_DTYPE_F16,   VKDLM_DTYPE_BF16, VKDLM_DTYPE_Q8_0,
-                                     VKDLM_DTYPE_Q4_0, VKDLM_DTYPE_Q4_1,  VKDLM_DTYPE_Q5_0, VKDLM_DTYPE_Q5_1,
-                                     VKDLM_DTYPE_Q2_K, VKDLM_DTYPE_Q3_K,  VKDLM_DTYPE_Q4_K, VKDLM_DTYPE_Q5_K,
+/* The first N_FULL_DTYPES with every epilogue: types differ in how they are unpacked, not in what follows. */
+static const vkdlm_dtype dtypes[] = {VKDLM_DTYPE_F16,  VKDLM_DTYPE_Q4_K,  VKDLM_DTYPE_F32,  VKDLM_DTYPE_BF16,
+                                     VKDLM_DTYPE_Q8_0, VKDLM_DTYPE_Q4_0,  VKDLM_DTYPE_Q4_1, VKDLM_DTYPE_Q5_0,
+                                     VKDLM_DTYPE_Q5_1, VKDLM_DTYPE_Q2_K,  VKDLM_DTYPE_Q3_K, VKDLM_DTYPE_Q5_K,
                                      VKDLM_DTYPE_Q6_K, VKDLM_DTYPE_IQ4_NL};
-enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, N_FULL_DTYPES = 4 };
-
-/* Numbers of rows between which the choice of a shape may change. */
-static const uint32_t row_counts[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 1024};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, N_FULL_DTYPES = 2 };
 
 static gpu_view part(uint64_t bytes)
 {
@@ -193,11 +212,6 @@ static weight make_weight(vkdlm_dtype dtype)
     return w;
 }
 
-static const char *type_name(vkdlm_dtype dtype)
-{
-    return weight_blocks_supported(dtype) ? "quantised" : vkdlm_dtype_name(dtype);
-}
-
 /* Epilogues that models use, those with a low-rank part last. */
 enum { N_EPILOGUES = 14, N_FEW_EPILOGUES = 2 };
 
@@ -218,7 +232,7 @@ static void compile_product(const matmul_shape *shape, vkdlm_dtype dtype, uint32
         {none, none, none, none, MATMUL_SWIGLU, true},  {none, some, some, some, MATMUL_LINEAR, true},
     };
     weight w = make_weight(dtype), b = make_weight(VKDLM_DTYPE_F32);
-    if (!begin("matmul, %s, %s", shape->name, type_name(dtype)))
+    if (!begin("matmul", "%u rows", shape->rows))
         return;
     ops_matmul_shape(device, commands,
                      &(matmul_args){.w = &w,
@@ -253,37 +267,34 @@ static void compile_output(const matmul_shape *shape, vkdlm_dtype dtype)
                         .results = anything(),
                         .scratch = anything(),
                         .top_p = 1};
-    for (int bias = 0; bias < 2; bias++) {
-        args.bias = bias ? anything() : (gpu_view){0};
-        if (begin("output layer, %s, %s", shape->name, type_name(dtype))) {
+    for (int cut = 0; cut < 2; cut++) {
+        args.bias = anything();
+        args.top_k = cut ? 40 : 0;
+        if (begin("output", "%u rows", shape->rows)) {
             ops_output_shape(device, commands, &args, shape);
             end();
         }
     }
-    args.top_k = 40;
-    if (begin("output layer, top-k and top-p")) {
-        ops_output_shape(device, commands, &args, shape);
-        end();
-    }
 }
 
-/* Every shape that some number of rows leads to. */
-static void compile_linear(void)
+/* Every shape that may be chosen for some number of rows. */
+static void compile_linear(bool output)
 {
-    const gpu_caps *caps = gpu_device_caps(device);
     bool done[MATMUL_N_SHAPES] = {false};
-    for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
-        const matmul_shape *shape = matmul_select(caps, row_counts[i]);
-        size_t at = (size_t)(shape - matmul_shapes);
-        for (int t = 0; !done[at] && t < N_DTYPES; t++) {
-            /* Block types differ in how they are unpacked, not in what follows. */
-            uint32_t n = t < N_FULL_DTYPES ? N_EPILOGUES : N_FEW_EPILOGUES;
-            for (uint32_t e = 0; e < n; e++)
-                compile_product(shape, dtypes[t], e);
-            if (output_shape_usable(caps, shape))
-                compile_output(shape, dtypes[t]);
+    for (uint32_t rows = 0; rows < MATMUL_N_ROWS; rows++) {
+        const matmul_shape *shapes[TUNE_MAX_CANDIDATES];
+        uint32_t n = matmul_candidates(gpu_device_caps(device), rows, output, shapes);
+        for (uint32_t i = 0; i < n; i++) {
+            bool *seen = &done[shapes[i] - matmul_shapes];
+            for (int t = 0; !*seen && t < N_DTYPES; t++) {
+                uint32_t n_epilogues = t < N_FULL_DTYPES ? N_EPILOGUES : N_FEW_EPILOGUES;
+                for (uint32_t e = 0; !output && e < n_epilogues; e++)
+                    compile_product(shapes[i], dtypes[t], e);
+                if (output)
+                    compile_output(shapes[i], dtypes[t]);
+            }
+            *seen = true;
         }
-        done[at] = true;
     }
 }
 
@@ -294,7 +305,7 @@ static void compile_embeddings(void)
         embed_table table = embed_table_of(&w);
         for (int tied = weight_blocks_supported(dtypes[t]); tied < 2; tied++) {
             table.tied = tied ? &w : NULL;
-            if (begin("embedding")) {
+            if (begin("embed", "%s", "")) {
                 ops_embed(device, commands, &table, anything(), 1, 0, MANY, anything(), LD);
                 end();
             }
@@ -305,7 +316,7 @@ static void compile_embeddings(void)
 static void compile_norms(uint32_t width, gpu_view source, gpu_view rows)
 {
     const gpu_view none = {0}, some = anything();
-    if (begin("LayerNorm")) {
+    if (begin("norm", "%s", "")) {
         ops_norm(device, commands,
                  &(norm_args){.x = some,
                               .y = some,
@@ -321,7 +332,7 @@ static void compile_norms(uint32_t width, gpu_view source, gpu_view rows)
     }
     enum { PLAIN, MODULATED, GATED, N_KINDS };
     for (int kind = 0; kind < N_KINDS; kind++)
-        if (begin("RMSNorm")) {
+        if (begin("norm", "%s", "")) {
             ops_rms(device, commands,
                     &(rms_args){.x = some,
                                 .y = some,
@@ -352,12 +363,12 @@ static void compile_all_norms(void)
 static void compile_flow(void)
 {
     const gpu_view some = anything();
-    if (begin("features of the noise level")) {
+    if (begin("flow", "%s", "")) {
         ops_timestep(device, commands, some, MANY, some);
         end();
     }
     for (int i = 0; i < 4; i++)
-        if (begin("flow, a step")) {
+        if (begin("flow", "%s", "")) {
             ops_flow_stage(device, commands,
                            &(flow_stage_args){.n_rows = MANY,
                                               .n_columns = LD,
@@ -371,15 +382,15 @@ static void compile_flow(void)
                                               .input = some});
             end();
         }
-    if (begin("flow, differences")) {
+    if (begin("flow", "%s", "")) {
         ops_flow_difference(device, commands, some, MANY, LD, LD, some, some, LD);
         end();
     }
-    if (begin("flow, softmax")) {
+    if (begin("flow", "%s", "")) {
         ops_flow_softmax(device, commands, some, MANY, LD, LD, some);
         end();
     }
-    if (begin("flow, vocabulary")) {
+    if (begin("flow", "%s", "")) {
         weight w = flow_vocabulary_describe(COLUMNS, COLUMNS);
         w.buffer = memory;
         ops_flow_vocabulary(device, commands, &w, 0, some, MANY, LD, 1);
@@ -391,7 +402,7 @@ static void compile_attention(const attention_shape *shape)
 {
     vkdlm_error err;
     attention op;
-    if (!begin("attention, head size %u", shape->head_dim))
+    if (!begin("attention", "head size %u", shape->head_dim))
         return;
     if (attention_init(&op, device, shape, NULL, &err))
         bench_die(&err);
@@ -402,7 +413,7 @@ static void compile_cached_attention(const attention_shape *shape, enum kv_type 
 {
     vkdlm_error err;
     cached_attention op;
-    if (!begin("cached attention, %s, head size %u", type == KV_F16 ? "F16" : "F32", shape->head_dim))
+    if (!begin("attention", "head size %u", shape->head_dim))
         return;
     if (cached_attention_init(&op, device, shape, type, &err))
         bench_die(&err);
@@ -457,7 +468,8 @@ int main(int argc, char **argv)
     if (gpu_buffer_create(device, GPU_MEMORY_DEVICE, u64_min(bytes, 1u << 30), "everything", &memory, &err))
         bench_die(&err);
 
-    compile_linear();
+    compile_linear(false);
+    compile_linear(true);
     compile_embeddings();
     compile_all_norms();
     compile_flow();
