@@ -202,7 +202,7 @@ vkdlm_status checkpoint_take(checkpoint *self, const char *name, uint32_t n_dims
     const vkdlm_tensor *tensor = vkdlm_tensors_find(self->tensors, name);
     if (!tensor)
         return error_set(err, VKDLM_MALFORMED, "'%s': tensor '%s': expected shape %s, found no such tensor",
-                         self->directory, name, expected);
+                         checkpoint_name(self), name, expected);
     uint32_t block_bytes;
     bool quantised = vkdlm_dtype_block(tensor->dtype, &block_bytes) > 1;
     if (!(quantised && n_dims == 2) && tensor->dtype != VKDLM_DTYPE_F32 && tensor->dtype != VKDLM_DTYPE_F16 &&

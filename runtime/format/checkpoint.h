@@ -34,6 +34,12 @@ vkdlm_status checkpoint_open_files(const char *weights, const char *config_path,
 /* NULL is allowed. */
 void checkpoint_close(checkpoint *self);
 
+/* What messages call the model: its directory, or the GGUF file. */
+static inline const char *checkpoint_name(const checkpoint *self)
+{
+    return self->metadata ? self->config_path : self->directory;
+}
+
 /* The configuration's root; lives as long as the checkpoint. Without members for a GGUF file. */
 json_scope checkpoint_config(const checkpoint *self);
 

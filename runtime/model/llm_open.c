@@ -90,7 +90,7 @@ static vkdlm_status check_memory(gpu_device *device, const contents *c, bool has
         return status;
     return error_set(err, VKDLM_OUT_OF_DEVICE_MEMORY,
                      "'%s': expected %.1f MiB of free memory on device '%s' for the weights, found %.1f MiB",
-                     base->directory, (double)(needed + LOADER_STAGING_BYTES) / 0x1p20,
+                     checkpoint_name(base), (double)(needed + LOADER_STAGING_BYTES) / 0x1p20,
                      gpu_device_caps(device)->name, (double)available / 0x1p20);
 }
 

@@ -65,8 +65,8 @@ static vkdlm_status check_memory(mdlm *model, const mdlm_tensors *tensors, const
         err, VKDLM_OUT_OF_DEVICE_MEMORY,
         "'%s': expected %.1f MiB of free memory on device '%s' for the weights and one canvas of %u tokens, "
         "found %.1f MiB",
-        ck->directory, (double)needed / 0x1p20, gpu_device_caps(model->device)->name, model->config.length,
-        (double)available / 0x1p20);
+        checkpoint_name(ck), (double)needed / 0x1p20, gpu_device_caps(model->device)->name,
+        model->config.length, (double)available / 0x1p20);
 }
 
 vkdlm_status mdlm_open(gpu_device *device, checkpoint *ck, loader_progress_fn progress, void *user,
