@@ -17,7 +17,7 @@ const matmul_shape matmul_shapes[MATMUL_N_SHAPES] = {
     {"subgroup 2", MATMUL_SUBGROUP, 2, 0, 4, 16}, {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 4, 8},
     {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 4, 8},  {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 4, 8},
     {"plain 1", MATMUL_PLAIN_1, 4, 32, 0, 0},     {"plain 4", MATMUL_PLAIN_4, 16, 32, 0, 0},
-    {"shared 64", MATMUL_SHARED, 64, 64, 0, 0},   {"stream 128", MATMUL_STREAM, 128, 0, 8, 128},
+    {"shared 64", MATMUL_SHARED, 64, 64, 0, 0},
 };
 
 /* Sums that a lane of a GPU keeps in registers. Twice as many take all 256 that there are, or spill
@@ -32,9 +32,6 @@ bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
         return caps->subgroup_shuffle && caps->subgroup_size >= 4 && caps->subgroup_size <= 64 &&
                (caps->texel_buffers || shape->family == MATMUL_SUBGROUP) &&
                (caps->type == GPU_TYPE_CPU || shape->rows * shape->lane_columns <= GPU_LANE_SUMS);
-    case MATMUL_STREAM:
-        return caps->type == GPU_TYPE_CPU && caps->texel_buffers && caps->subgroup_shuffle &&
-               caps->subgroup_size >= 4 && caps->subgroup_size <= 64;
     case MATMUL_SHARED:
         return caps->max_shared_bytes >= 16384 && caps->max_invocations >= 128;
     default:
@@ -50,8 +47,7 @@ uint32_t matmul_type_index(vkdlm_dtype dtype)
 gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape, vkdlm_dtype dtype)
 {
     gpu_spec spec = {.n = 11};
-    bool subgroup = shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_TEXELS ||
-                    shape->family == MATMUL_STREAM;
+    bool subgroup = shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_TEXELS;
     spec.value[0] = caps->subgroup_size;
     spec.value[1] = shape->rows;
     spec.value[2] = shape->step;
@@ -86,8 +82,6 @@ static const enum gpu_kernel kernels[MATMUL_N_FAMILIES][2][MATMUL_N_TYPES] = {
     [MATMUL_PLAIN_1] = KERNELS(PLAIN_1),   [MATMUL_PLAIN_4] = KERNELS(PLAIN_4),
     [MATMUL_SHARED] = KERNELS(SHARED),
 #undef KERNELS
-    [MATMUL_STREAM] = {{GPU_KERNEL_MATMUL_STREAM_F32, GPU_KERNEL_MATMUL_STREAM_F16,
-                        GPU_KERNEL_MATMUL_STREAM_BF16, GPU_KERNEL_MATMUL_STREAM_BLOCKS}},
 };
 
 /* What one recording needs besides the arguments. */
