@@ -5,6 +5,7 @@
 # name.validation (lavapipe with VKDLM_TEST_VALIDATION=1). KERNEL_MATRIX adds lavapipe at vector widths of 128 and 512
 # bits (subgroup sizes 4 and 16) and lavapipe with VKDLM_TEST_NO_SUBGROUPS=1. NO_VALIDATION leaves out the run under
 # validation, for long statistics over what other tests already validate. Each variant carries its driver's label.
+# SwiftShader and validation run with VKDLM_TEST_QUICK=1. Tests with more than the usual timeout begin first.
 
 find_file(VKDLM_LAVAPIPE_ICD NAMES lvp_icd.x86_64.json lvp_icd.aarch64.json lvp_icd.json
   PATHS /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /opt/homebrew/share/vulkan/icd.d
@@ -21,16 +22,22 @@ foreach(driver LAVAPIPE_ICD SWIFTSHADER_ICD VALIDATION_LAYER)
   endif()
 endforeach()
 
+# Mesa's compiled kernels. Builds of the same shaders may share them.
+set(VKDLM_TEST_MESA_CACHE ${PROJECT_BINARY_DIR}/mesa-cache CACHE PATH "Where tests keep Mesa's compiled kernels")
+
 # Registers a run of target `name` as name.variant with these environment settings.
 function(vkdlm_gpu_variant name variant driver icd)
   add_test(NAME ${name}.${variant} COMMAND ${name})
   set(environment ${ARGN}
-    VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} MESA_SHADER_CACHE_DIR=${PROJECT_BINARY_DIR}/mesa-cache)
+    VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} MESA_SHADER_CACHE_DIR=${VKDLM_TEST_MESA_CACHE})
   if(VKDLM_SANITIZE)
     list(APPEND environment LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0)
   endif()
   set_tests_properties(${name}.${variant} PROPERTIES
     ENVIRONMENT "${environment}" LABELS "gpu;${driver};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+  if(arg_TIMEOUT GREATER 1200)
+    set_tests_properties(${name}.${variant} PROPERTIES COST ${arg_TIMEOUT})
+  endif()
 endfunction()
 
 function(vkdlm_gpu_test name)
@@ -50,10 +57,10 @@ function(vkdlm_gpu_test name)
     if(VKDLM_VALIDATION_LAYER AND NOT arg_NO_VALIDATION)
       # The layer leaks, and is unloaded before it could be recognised: the other variants look for our leaks.
       vkdlm_gpu_variant(${name} validation lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_VALIDATION=1
-        ASAN_OPTIONS=detect_leaks=0)
+        VKDLM_TEST_QUICK=1 ASAN_OPTIONS=detect_leaks=0)
     endif()
   endif()
   if(VKDLM_SWIFTSHADER_ICD)
-    vkdlm_gpu_variant(${name} swiftshader swiftshader ${VKDLM_SWIFTSHADER_ICD})
+    vkdlm_gpu_variant(${name} swiftshader swiftshader ${VKDLM_SWIFTSHADER_ICD} VKDLM_TEST_QUICK=1)
   endif()
 endfunction()

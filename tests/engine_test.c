@@ -21,14 +21,24 @@ void engine_test_ok(vkdlm_status status, const vkdlm_error *err)
         fail_msg("%s: %s", vkdlm_status_text(status), err->message);
 }
 
+static bool environment_is_set(const char *name)
+{
+    const char *value = getenv(name);
+    return value && strcmp(value, "1") == 0;
+}
+
+bool engine_test_is_quick(void)
+{
+    return environment_is_set("VKDLM_TEST_QUICK");
+}
+
 int engine_test_setup(void **state)
 {
     engine_test *engine = calloc(1, sizeof *engine);
     if (!engine)
         return -1;
-    const char *validation = getenv("VKDLM_TEST_VALIDATION");
     vkdlm_device_options options = {.cache_dir = "",
-                                    .validation = validation && strcmp(validation, "1") == 0,
+                                    .validation = environment_is_set("VKDLM_TEST_VALIDATION"),
                                     .on_message = on_message,
                                     .user = engine};
     vkdlm_error err = {0};

@@ -115,7 +115,7 @@ static void tiny_samples_are_those_of_the_reference(void **state)
                                               .stride = c->stride,
                                               .strides = c->strides,
                                               .seed = 31 + i};
-            check_same_tokens(engine, dirs[d], options, 500, c->tensor);
+            check_same_tokens(engine, dirs[d], options, engine_test_is_quick() ? 100 : 500, c->tensor);
         }
         engine_test_close_model(engine);
     }
@@ -144,7 +144,7 @@ static void larger_samples_are_those_of_the_reference(void **state)
             if (d && cases[i].stride)
                 continue; /* as long as the outputs' rows */
             snprintf(what, sizeof what, "%s, case %zu", d ? "notc" : "tc", i);
-            check_same_tokens(engine, dirs[d], cases[i], 12, what);
+            check_same_tokens(engine, dirs[d], cases[i], engine_test_is_quick() ? 4 : 12, what);
         }
         engine_test_close_model(engine);
     }
