@@ -30,8 +30,9 @@ bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
     case MATMUL_TEXELS:
     case MATMUL_SUBGROUP:
         return caps->subgroup_shuffle && caps->subgroup_size >= 4 && caps->subgroup_size <= 64 &&
-               (caps->texel_buffers || shape->family == MATMUL_SUBGROUP) &&
-               (caps->type == GPU_TYPE_CPU || shape->rows * shape->lane_columns <= GPU_LANE_SUMS);
+               (shape->family == MATMUL_SUBGROUP
+                    ? caps->type == GPU_TYPE_CPU || shape->rows * shape->lane_columns <= GPU_LANE_SUMS
+                    : caps->type == GPU_TYPE_CPU && caps->texel_buffers);
     case MATMUL_SHARED:
         return caps->max_shared_bytes >= 16384 && caps->max_invocations >= 128;
     default:
