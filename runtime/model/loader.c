@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "format/convert.h"
+#include "format/quant.h"
 #include "ops/weight_blocks.h"
 
 #define VECTOR_ALIGNMENT_BYTES 256u
@@ -99,12 +100,19 @@ vkdlm_status loader_send_vectors(loader *l, const vector_list *list, gpu_buffer 
     return status ? status : loader_send(l, buffer, list->data, bytes, err);
 }
 
-/* A CPU driver without 16-bit types unpacks halves several times more slowly than it multiplies (SwiftShader:
- * 0.4 against 1.9 GFLOP/s): there weights are widened as they are sent, which changes no bit of any result.
- */
-static bool widens_weights(const gpu_caps *caps)
+/* A CPU driver without 16-bit types unpacks halves several times more slowly than it multiplies, and blocks
+ * more slowly yet (SwiftShader: 0.4 against 1.9 GFLOP/s): there weights are widened as they are sent, which
+ * changes no bit of any result. Blocks grow by up to twelve times: only while they and the rest of the model
+ * as it is take no more than half of the memory. */
+static bool widens_weight(const loader *l, const weight *described)
 {
-    return caps->type == GPU_TYPE_CPU && !caps->storage_16bit && !caps->f16_arithmetic;
+    const gpu_caps *caps = gpu_device_caps(l->device);
+    uint64_t widened_bytes =
+        (uint64_t)described->n_panels * WEIGHT_PANEL_COLUMNS * weight_pad(described->depth) * sizeof(float);
+    if (caps->type != GPU_TYPE_CPU || caps->storage_16bit || caps->f16_arithmetic)
+        return false;
+    return !weight_blocks_supported(described->dtype) ||
+           widened_bytes + l->total_bytes - l->done_bytes <= gpu_device_available_bytes(l->device) / 2;
 }
 
 vkdlm_status loader_send_source(loader *l, const weight_source *source, weight *out, vkdlm_error *err)
@@ -112,8 +120,10 @@ vkdlm_status loader_send_source(loader *l, const weight_source *source, weight *
     weight described;
     weight_source sent = *source;
     vkdlm_status status = weight_describe_source(source, &described, err);
-    if (!status && !weight_blocks_supported(described.dtype) && widens_weights(gpu_device_caps(l->device)))
+    if (!status && widens_weight(l, &described)) {
         sent.widen = true;
+        sent.dequantise = quant_dequantize_row;
+    }
     if (!status)
         status = weight_upload_source(l->device, l->upload, &sent, out, err);
     return status ? status : advance(l, described.bytes, err);

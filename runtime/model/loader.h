@@ -53,7 +53,7 @@ vkdlm_status loader_end(loader *l, vkdlm_status status, vkdlm_error *err);
 vkdlm_status loader_send(loader *l, const gpu_buffer *to, const void *data, uint64_t bytes, vkdlm_error *err);
 /* Creates the buffer of a list's vectors and sends them. */
 vkdlm_status loader_send_vectors(loader *l, const vector_list *list, gpu_buffer *buffer, vkdlm_error *err);
-/* On devices that read halves slowly the weight becomes f32. */
+/* On devices that read halves and blocks slowly the weight becomes f32. */
 vkdlm_status loader_send_weight(loader *l, const vkdlm_tensor *tensor, weight *out, vkdlm_error *err);
 vkdlm_status loader_send_source(loader *l, const weight_source *source, weight *out, vkdlm_error *err);
 /* Creates the buffer of a table, as the file has it, and sends it. */

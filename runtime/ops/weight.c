@@ -12,6 +12,7 @@
 enum {
     MAX_SIDE = 1 << 24,
     QUAD = 4,
+    MAX_BLOCK = 256,       /* elements */
     SLICE_ALIGNMENT = 256, /* the largest that a device may ask of a binding */
 };
 
@@ -47,11 +48,12 @@ static vkdlm_status check_blocks(const weight_source *source, const weight_part 
         return error_set(err, VKDLM_MALFORMED,
                          "%s: tensor '%s': rows of %s are multiples of %u elements, found %" PRIu64, t->file,
                          t->name, vkdlm_dtype_name(t->dtype), length, t->shape[1]);
-    if (source->widen || source->diagonal || part->transposed)
+    bool cannot_widen = source->widen && !source->dequantise;
+    if (cannot_widen || source->diagonal || part->transposed)
         return error_set(err, VKDLM_UNSUPPORTED,
                          "%s: tensor '%s': a weight that is %s is F32, F16 or BF16, found %s", t->file,
                          t->name,
-                         source->widen      ? "widened"
+                         cannot_widen       ? "widened"
                          : source->diagonal ? "put together along the diagonal"
                                             : "transposed",
                          vkdlm_dtype_name(t->dtype));
@@ -262,6 +264,25 @@ static void copy_widened(unsigned char *dst, const quad *q, const unsigned char 
         }
 }
 
+/* Values k .. k+n-1 of the columns of a quantised part, dequantised. */
+static void copy_dequantised(unsigned char *dst, const quad *q, const weight_source *source, uint32_t k,
+                             uint32_t n, float scale)
+{
+    float values[MAX_BLOCK];
+    uint32_t block_bytes, length = vkdlm_dtype_block(q->dtype, &block_bytes), in_block;
+    for (uint32_t j = 0; j < q->n_columns; j++)
+        for (uint32_t i = 0; i < n; i += in_block) {
+            uint32_t block = (k + i) / length, first = (k + i) % length;
+            in_block = u32_min(length - first, n - i);
+            source->dequantise(q->dtype, q->data + q->next[j] + (size_t)block * block_bytes, length, values);
+            for (uint32_t e = 0; e < in_block; e++) {
+                float value = scale * values[first + e];
+                memcpy(dst + ((size_t)(i + e) * WEIGHT_PANEL_COLUMNS + j) * sizeof value, &value,
+                       sizeof value);
+            }
+        }
+}
+
 /* Rows k .. k+n_k-1 of one panel of the weight that w describes. Blocks of k keep the block of the
  * destination in the first-level cache. */
 static void pack_rows(unsigned char *dst, const weight_source *source, const weight *w, uint32_t panel,
@@ -269,7 +290,8 @@ static void pack_rows(unsigned char *dst, const weight_source *source, const wei
 {
     quad quads[WEIGHT_PANEL_COLUMNS / QUAD];
     size_t size = vkdlm_dtype_size(w->dtype);
-    uint32_t end = k + n_k, block = size == 2 ? 256 : 128;
+    float scale = source->scale != 0 ? source->scale : 1;
+    uint32_t end = k + n_k, block = size == 2 || source->dequantise ? 256 : 128;
     bool complete = true;
     for (uint32_t i = 0; i < WEIGHT_PANEL_COLUMNS / QUAD; i++) {
         quads[i] = find_quad(source, panel * (WEIGHT_PANEL_COLUMNS / QUAD) + i);
@@ -287,8 +309,10 @@ static void pack_rows(unsigned char *dst, const weight_source *source, const wei
             uint32_t n = last - first;
             const unsigned char *from = q->data + (first - q->first_k) * q->step;
             unsigned char *to = dst + ((size_t)(first - k) * WEIGHT_PANEL_COLUMNS + i * QUAD) * size;
-            if (source->widen)
-                copy_widened(to, q, from, n, source->scale != 0 ? source->scale : 1);
+            if (source->widen && weight_blocks_supported(q->dtype))
+                copy_dequantised(to, q, source, first, n, scale);
+            else if (source->widen)
+                copy_widened(to, q, from, n, scale);
             else if (q->n_columns < QUAD)
                 copy_some(to, q, from, n, size);
             else if (size == 2)

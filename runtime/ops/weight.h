@@ -68,10 +68,12 @@ typedef struct weight_source {
     uint32_t n_parts;
     enum weight_layout layout;
     uint32_t column_step; /* of WEIGHT_STACKED: a multiple of 4; 0: 32 */
-    /* Neither with quantised parts: */
-    bool diagonal;    /* part i has values from k = i * weight_part_depth(K) on, and zero elsewhere */
-    bool widen;       /* f32 on the device, whatever the tensors' type */
-    float scale;      /* of every value, with widen; 0: 1 */
+    bool diagonal; /* part i has values from k = i * weight_part_depth(K) on, and zero elsewhere; not with
+                      quantised parts */
+    bool widen;    /* f32 on the device, whatever the tensors' type; quantised parts with dequantise only */
+    float scale;   /* of every value, with widen; 0: 1 */
+    /* Writes the n values of whole blocks to out. */
+    void (*dequantise)(vkdlm_dtype dtype, const void *blocks, uint64_t n, float *out);
     const char *name; /* for messages of missing memory */
 } weight_source;
 

@@ -541,13 +541,55 @@ static void test_refusals(void **state)
     check_refused(&source, VKDLM_MALFORMED, "expected Q8_0 like 'w', found Q4_0");
 }
 
+/* Blocks that are widened as they are sent lie as the same values in f32 do, whole or in pieces. */
+static void test_widened_uploads(void **state)
+{
+    gpu_test *t = *state;
+    static const uint64_t staging[] = {1000, 50000, 1 << 20};
+    for (size_t d = 0; d < N_DTYPES; d++) {
+        uint32_t depth = weight_blocks_length(dtypes[d]) == 256 ? 512 : 96;
+        matrix m = matrix_create(dtypes[d], 2 * 45, depth, 8);
+        vkdlm_tensor wide = tensor_of(VKDLM_DTYPE_F32, 2 * 45, depth, m.values);
+        const weight_part halves[] = {{.tensor = &m.tensor, .n_columns = 45},
+                                      {.tensor = &m.tensor, .first = 45, .n_columns = 45}};
+        const weight_part wide_halves[] = {{.tensor = &wide, .n_columns = 45},
+                                           {.tensor = &wide, .first = 45, .n_columns = 45}};
+        for (size_t i = 0; i < sizeof staging / sizeof *staging; i++) {
+            enum weight_layout layout = i == 1 ? WEIGHT_STACKED : WEIGHT_PAIRED;
+            weight a = upload(t,
+                              &(weight_source){.parts = halves,
+                                               .n_parts = 2,
+                                               .layout = layout,
+                                               .widen = true,
+                                               .dequantise = quant_dequantize_row,
+                                               .name = "w"},
+                              staging[i]);
+            weight b =
+                upload(t, &(weight_source){.parts = wide_halves, .n_parts = 2, .layout = layout, .name = "w"},
+                       1 << 20);
+            assert_int_equal(a.dtype, VKDLM_DTYPE_F32);
+            assert_int_equal(a.bytes, b.bytes);
+            char *found = gpu_test_alloc(a.bytes), *expected = gpu_test_alloc(b.bytes);
+            gpu_test_read(t, &a.buffer, found, a.bytes);
+            gpu_test_read(t, &b.buffer, expected, b.bytes);
+            assert_memory_equal(found, expected, a.bytes);
+            free(found);
+            free(expected);
+            weight_destroy(&a);
+            weight_destroy(&b);
+        }
+        matrix_destroy(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_embedding), cmocka_unit_test(test_golden_products),
         cmocka_unit_test(test_products),         cmocka_unit_test(test_pairs_and_adaptation),
         cmocka_unit_test(test_output_layer),     cmocka_unit_test(test_uploads),
-        cmocka_unit_test(test_slices),           cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_widened_uploads),  cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }
