@@ -121,11 +121,11 @@ static vkdlm_status measure_kernel(bench_lab *lab, const bench_case *one, vkdlm_
     return VKDLM_OK;
 }
 
-/* Holds a row against what the probes gave on both sides of it. */
-static void judge(vkdlm_bench_row *row, const bench_limits *before, const bench_limits *after)
+/* Holds a row against what the probes gave meanwhile. */
+static void judge(vkdlm_bench_row *row, const bench_limits *limits)
 {
-    row->limit_gflops = 0.5 * (before->gflops + after->gflops);
-    row->limit_gbps = 0.5 * (before->gbps + after->gbps);
+    row->limit_gflops = limits->gflops;
+    row->limit_gbps = limits->gbps;
     double of_flops = row->gflops / row->limit_gflops, of_bytes = row->gbps / row->limit_gbps;
     row->compute_bound = of_flops > of_bytes;
     row->percent_of_limit = 100 * fmax(of_flops, of_bytes);
@@ -165,18 +165,18 @@ static bool is_skippable(vkdlm_status status)
            status == VKDLM_OUT_OF_HOST_MEMORY;
 }
 
-static vkdlm_status run_cases(bench_lab *lab, bench_probes *probes, const bench_list *list, vkdlm_error *err)
+static vkdlm_status run_cases(bench_lab *lab, const bench_list *list, vkdlm_error *err)
 {
     const vkdlm_bench_options *o = lab->options;
     bench_models *models = NULL;
-    bench_limits before, after;
-    vkdlm_status status = list->n ? bench_probes_limits(lab, probes, &before, err) : VKDLM_OK;
+    vkdlm_status status = VKDLM_OK;
     for (size_t i = 0; i < list->n && !status; i++, lab->done++) {
         const bench_case *one = &list->cases[i];
         char text[BENCH_TEXT], type[16];
         vkdlm_bench_row row = blank_row(one, type);
         bench_case_text(one, text);
         lab->row = text;
+        lab->n_samples = 0;
         status = bench_check(lab, err);
         if (!status)
             status = one->group ? measure_kernel(lab, one, &row, err)
@@ -186,13 +186,11 @@ static vkdlm_status run_cases(bench_lab *lab, bench_probes *probes, const bench_
             o->on_skip(o->user, text, err ? err->message : vkdlm_status_text(status));
         if (skipped)
             status = VKDLM_OK;
-        if (!status)
-            status = bench_probes_limits(lab, probes, &after, err);
         if (!status && !skipped) {
-            judge(&row, &before, &after);
+            bench_limits limits = bench_probes_limits(lab);
+            judge(&row, &limits);
             status = deliver(lab, &row, err);
         }
-        before = after;
     }
     bench_models_close(models);
     return status;
@@ -226,8 +224,9 @@ vkdlm_status vkdlm_bench(vkdlm_device *device, const vkdlm_bench_options *option
         status = bench_probes_create(&lab, &probes, err);
     if (!status)
         status = run_probes(&lab, probes, err);
+    lab.probes = probes;
     if (!status)
-        status = run_cases(&lab, probes, &list, err);
+        status = run_cases(&lab, &list, err);
     bench_probes_destroy(probes);
     gpu_commands_destroy(lab.commands);
     free(list.cases);

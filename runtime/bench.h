@@ -15,6 +15,10 @@ typedef struct bench_limits {
     double gflops, gbps;
 } bench_limits;
 
+typedef struct bench_probes bench_probes;
+
+enum { BENCH_MAX_SAMPLES = 64 };
+
 typedef struct bench_lab {
     vkdlm_device *owner;
     gpu_device *device;
@@ -26,6 +30,10 @@ typedef struct bench_lab {
     uint64_t pool_bytes;
     uint32_t done, total;
     const char *row; /* being measured */
+    /* What the probes gave while the row was measured. */
+    bench_probes *probes; /* NULL: none are taken */
+    double fma[BENCH_MAX_SAMPLES], read[BENCH_MAX_SAMPLES];
+    uint32_t n_samples;
 } bench_lab;
 
 /* CANCELLED when the caller wants to stop. */
@@ -116,14 +124,15 @@ void bench_summarise(double *us, uint32_t n, bench_times *out);
 
 /* ---- probes ------------------------------------------------------------------------------------------- */
 
-typedef struct bench_probes bench_probes;
-
 /* Finds out in which form each probe is fastest on this device. */
 vkdlm_status bench_probes_create(bench_lab *lab, bench_probes **out, vkdlm_error *err);
 void bench_probes_destroy(bench_probes *probes);
 
-/* The two limits now, in some hundredths of a second. */
-vkdlm_status bench_probes_limits(bench_lab *lab, bench_probes *probes, bench_limits *out, vkdlm_error *err);
+/* Takes one more sample of the two limits into the lab, in some hundredths of a second; nothing without
+ * probes or when there are enough. */
+vkdlm_status bench_probes_sample(bench_lab *lab, vkdlm_error *err);
+/* Medians of the samples. */
+bench_limits bench_probes_limits(bench_lab *lab);
 
 /* What a pattern is compared with, NULL past the last probe; whether rows are held against it; and its row. A
  * probe that the device lacks the features for has repeats 0. */

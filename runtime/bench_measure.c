@@ -14,8 +14,12 @@ enum {
     MIN_REPEATS = 3,
     MAX_REPEATS = 101,
     SUBMISSION_US = 4000, /* what one submission is filled up to, so that its own cost is small */
-    PATIENCE = 4,         /* times the lab's seconds after which two timings are enough */
+    MIN_SAMPLES = 3,      /* of the limits */
+    PATIENCE = 6,         /* times the lab's seconds after which fewer timings are enough */
 };
+
+/* Between samples of the limits, beside rows that take longer. */
+#define SAMPLE_INTERVAL_S 0.04
 
 static double now(void)
 {
@@ -72,19 +76,38 @@ void bench_summarise(double *us, uint32_t n, bench_times *out)
 static bool wants_more(const bench_lab *lab, uint32_t n, double seconds)
 {
     if (n < MIN_REPEATS)
-        return n < 2 || seconds < PATIENCE * lab->seconds;
+        return n == 0 || seconds < PATIENCE * lab->seconds;
     return n < MAX_REPEATS && seconds < lab->seconds;
+}
+
+/* After each timing: is the caller still interested, and what are the limits now. */
+static vkdlm_status pause_between(bench_lab *lab, double *sampled, vkdlm_error *err)
+{
+    vkdlm_status status = bench_check(lab, err);
+    if (status || now() - *sampled < SAMPLE_INTERVAL_S)
+        return status;
+    status = bench_probes_sample(lab, err);
+    *sampled = now();
+    return status;
+}
+
+static vkdlm_status complete_samples(bench_lab *lab, vkdlm_error *err)
+{
+    vkdlm_status status = VKDLM_OK;
+    while (!status && lab->probes && lab->n_samples < MIN_SAMPLES)
+        status = bench_probes_sample(lab, err);
+    return status;
 }
 
 vkdlm_status bench_measure(bench_lab *lab, bench_record_fn record, void *self, uint32_t most_runs,
                            bench_times *out, vkdlm_error *err)
 {
-    double us[MAX_REPEATS], first_us, spent = 0;
+    double us[MAX_REPEATS], first_us, spent = 0, sampled = 0;
     uint32_t n = 0;
     bool clock, all_clock = true;
     vkdlm_status status = bench_time_submission(lab, record, self, 1, &first_us, &clock, err);
     if (!status)
-        status = bench_check(lab, err);
+        status = pause_between(lab, &sampled, err);
     if (!status)
         status = bench_time_submission(lab, record, self, 1, &first_us, &clock, err);
     if (status)
@@ -102,8 +125,10 @@ vkdlm_status bench_measure(bench_lab *lab, bench_record_fn record, void *self, u
         all_clock &= clock;
         spent += now() - start;
         if (!status)
-            status = bench_check(lab, err);
+            status = pause_between(lab, &sampled, err);
     }
+    if (!status)
+        status = complete_samples(lab, err);
     if (!status)
         bench_summarise(us, n, out);
     out->device_clock = all_clock;
@@ -113,17 +138,21 @@ vkdlm_status bench_measure(bench_lab *lab, bench_record_fn record, void *self, u
 vkdlm_status bench_measure_calls(bench_lab *lab, bench_call_fn call, void *self, bench_times *out,
                                  vkdlm_error *err)
 {
-    double us[MAX_REPEATS], spent = 0;
+    double us[MAX_REPEATS], spent = 0, sampled = 0;
     uint32_t n = 0;
     vkdlm_status status = call(self, err);
+    if (!status)
+        status = pause_between(lab, &sampled, err);
     while (!status && wants_more(lab, n, spent)) {
         double start = now();
         status = call(self, err);
         us[n] = (now() - start) * 1e6;
         spent += us[n++] * 1e-6;
         if (!status)
-            status = bench_check(lab, err);
+            status = pause_between(lab, &sampled, err);
     }
+    if (!status)
+        status = complete_samples(lab, err);
     if (!status)
         bench_summarise(us, n, out);
     out->device_clock = false;

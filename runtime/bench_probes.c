@@ -165,22 +165,29 @@ void bench_probes_destroy(bench_probes *p)
     free(p);
 }
 
-vkdlm_status bench_probes_limits(bench_lab *lab, bench_probes *p, bench_limits *out, vkdlm_error *err)
+vkdlm_status bench_probes_sample(bench_lab *lab, vkdlm_error *err)
 {
-    double fma[LIMIT_REPEATS], read[LIMIT_REPEATS];
-    bench_times of_fma, of_read;
-    vkdlm_status status = VKDLM_OK;
-    for (int i = 0; i < LIMIT_REPEATS && !status; i++) {
-        status = time_shot(lab, p, &p->fma, &fma[i], err);
-        if (!status)
-            status = time_shot(lab, p, &p->read, &read[i], err);
-    }
+    bench_probes *p = lab->probes;
+    double fma, read;
+    if (!p || lab->n_samples == BENCH_MAX_SAMPLES)
+        return VKDLM_OK;
+    vkdlm_status status = time_shot(lab, p, &p->fma, &fma, err);
+    if (!status)
+        status = time_shot(lab, p, &p->read, &read, err);
     if (status)
         return status;
-    bench_summarise(fma, LIMIT_REPEATS, &of_fma);
-    bench_summarise(read, LIMIT_REPEATS, &of_read);
-    *out = (bench_limits){p->fma.amount / of_fma.us * 1e-3, p->read.amount / of_read.us * 1e-3};
+    lab->fma[lab->n_samples] = fma;
+    lab->read[lab->n_samples++] = read;
     return VKDLM_OK;
+}
+
+bench_limits bench_probes_limits(bench_lab *lab)
+{
+    const bench_probes *p = lab->probes;
+    bench_times fma, read;
+    bench_summarise(lab->fma, lab->n_samples, &fma);
+    bench_summarise(lab->read, lab->n_samples, &read);
+    return (bench_limits){p->fma.amount / fma.us * 1e-3, p->read.amount / read.us * 1e-3};
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------- */

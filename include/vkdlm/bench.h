@@ -42,8 +42,8 @@ typedef struct vkdlm_bench_row {
     uint32_t repeats;          /* timings that the median is of */
     bool device_clock;         /* by the device's timestamps; false: the host's clock, submission included */
     double gflops, gbps;       /* by the median: 10^9 operations, 10^9 bytes a second */
-    /* What the probes gave before and after this row, and how near it comes to the one that binds it: the
-     * limit (multiply-adds or bytes) whose ideal time is the longer one. */
+    /* What the probes gave between the timings of this row, and how near it comes to the one that binds it:
+     * the limit (multiply-adds or bytes) whose ideal time is the longer one. */
     double limit_gflops, limit_gbps;
     bool compute_bound;
     double percent_of_limit;  /* 100 x ideal time / median */

@@ -290,9 +290,7 @@ static vkdlm_status check(const bench_values *v, const option_parse *parse, vkdl
                            "'bench' takes files with '--compare' only, found '%.200s'", parse->arguments[0]);
     if (v->compare.given && v->png.given)
         return message_set(err, VKDLM_INVALID_ARGUMENT, "'--compare' draws nothing: '--png' does not fit it");
-    if (v->png.given && bench_plot_absent())
-        return message_set(err, VKDLM_UNSUPPORTED, "%s", bench_plot_absent());
-    return VKDLM_OK;
+    return v->png.given ? bench_plot_check(v->png.text, err) : VKDLM_OK;
 }
 
 static void close_run(run *r)
@@ -342,13 +340,13 @@ const command command_bench = {
         "M x N x K: columns of the output, rows, inputs of a row (of attention: queries and keys). A row is "
         "the "
         "median of repeated timings after a warm-up, with the least and the most; the probes of the two "
-        "limits are repeated before and after it. The limit that binds is the one whose ideal time is "
+        "limits are repeated between them. The limit that binds is the one whose ideal time is "
         "longer, "
         "multiply-adds or bytes; weights are read from a working set as large as the read probe's.\n"
         "--json: an object with \"kind\":\"conditions\", then one a row: \"kind\" (probe, kernel, model), "
         "\"group\", \"type\", \"of\", \"m\", \"n\", \"k\", \"us\", \"us_min\", \"us_max\", \"repeats\", "
         "\"clock\" (whose timestamps), \"gflops\", \"gbps\", \"bound\", \"percent_of_limit\", "
-        "\"limit_gflops\" and \"limit_gbps\" (the probes around this row), \"variant\", of models "
+        "\"limit_gflops\" and \"limit_gbps\" (the probes meanwhile), \"variant\", of models "
         "\"evaluations\", \"seconds_per_evaluation\" and \"tokens_per_second\", of layers "
         "\"seconds_per_model\"; at last a \"summary\".",
     .values_size = sizeof(bench_values),

@@ -54,8 +54,8 @@ typedef struct bench_picture {
     size_t n_points;
 } bench_picture;
 
-/* NULL, or the sentence that says why this build draws no pictures. */
-const char *bench_plot_absent(void);
+/* Whether a picture can be written to `path`: before what it shows is measured. */
+vkdlm_status bench_plot_check(const char *path, vkdlm_error *err);
 /* Writes the roofline to a PNG file, under a temporary name that becomes `path` when it is complete. */
 vkdlm_status bench_plot(const char *path, const bench_picture *picture, vkdlm_error *err);
 

@@ -2,13 +2,16 @@
 #include "bench.h"
 #include "message.h"
 
-const char *bench_plot_absent(void)
+vkdlm_status bench_plot_check(const char *path, vkdlm_error *err)
 {
-    return "'--png' is not part of this build: it was made without cairo (package libcairo2-dev)";
+    (void)path;
+    return message_set(
+        err, VKDLM_UNSUPPORTED,
+        "'--png' is not part of this build: it was made without cairo (package libcairo2-dev)");
 }
 
 vkdlm_status bench_plot(const char *path, const bench_picture *picture, vkdlm_error *err)
 {
-    (void)path, (void)picture;
-    return message_set(err, VKDLM_UNSUPPORTED, "%s", bench_plot_absent());
+    (void)picture;
+    return bench_plot_check(path, err);
 }

@@ -30,7 +30,7 @@ vkdlm_status bench_table_conditions(const bench_conditions *c, vkdlm_error *err)
 /* "1234", "12.3", "0.12", "" */
 static const char *number(double value, char out[16])
 {
-    if (isnan(value))
+    if (!(value > 0))
         return "";
     snprintf(out, 16, "%.*f", value < 10 ? 2 : value < 1000 ? 1 : 0, value);
     return out;
@@ -71,7 +71,6 @@ vkdlm_status bench_table_row(bench_table *table, const vkdlm_bench_row *row, vkd
     bench_format_us(row->us_min, least);
     bench_format_us(row->us_max, most);
     snprintf(spread, sizeof spread, "%s .. %s", least, most);
-    number(row->gflops, flops);
     switch (row->kind) {
     case VKDLM_BENCH_PROBE:
         snprintf(name, sizeof name, "%s %s%s%s", row->group, row->type, *row->type ? " " : "", row->of);
