@@ -149,15 +149,23 @@ __attribute__((format(printf, 2, 3))) static bool begin(const char *group, const
     return true;
 }
 
-/* A kernel with a low-rank part counts as the one without. */
-static void make_label(char *label, size_t size, enum gpu_kernel kernel)
+/* Kernels that differ in the types of weights or keys, or in a low-rank part, count as one; those for
+ * quantised weights are another. */
+static void make_label(char *text, size_t size, enum gpu_kernel kernel)
 {
-    static const char suffix[] = "_lora";
+    static const char *const suffixes[] = {"_lora", "_f32", "_f16", "_bf16"};
     const char *name = gpu_kernel_name(kernel);
-    size_t n = strlen(name), cut = sizeof suffix - 1;
-    if (n > cut && strcmp(name + n - cut, suffix) == 0)
-        n -= cut;
-    snprintf(label, size, "%.*s%s%s", (int)n, name, variant[0] ? ", " : "", variant);
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t cut = strlen(suffixes[i]);
+        if (n > cut && strncmp(name + n - cut, suffixes[i], cut) == 0)
+            n -= cut;
+    }
+    bool all_variants = kernel == GPU_KERNEL_OUTPUT_MERGE || kernel == GPU_KERNEL_OUTPUT_SELECT;
+    if (variant[0] && !all_variants)
+        snprintf(text, size, "%.*s, %s", (int)n, name, variant);
+    else
+        snprintf(text, size, "%.*s", (int)n, name);
 }
 
 static void end(void)
@@ -212,8 +220,8 @@ static weight make_weight(vkdlm_dtype dtype)
     return w;
 }
 
-/* Epilogues that models use, those with a low-rank part last. */
-enum { N_EPILOGUES = 14, N_FEW_EPILOGUES = 2 };
+/* Epilogues that models use, the one that takes most first. */
+enum { N_EPILOGUES = 14, N_FEW_EPILOGUES = 1 };
 
 static void compile_product(const matmul_shape *shape, vkdlm_dtype dtype, uint32_t epilogue)
 {
@@ -223,7 +231,7 @@ static void compile_product(const matmul_shape *shape, vkdlm_dtype dtype, uint32
         enum matmul_activation activation;
         bool lora;
     } epilogues[N_EPILOGUES] = {
-        {none, none, none, none, MATMUL_LINEAR, false}, {some, some, some, some, MATMUL_LINEAR, true},
+        {some, some, some, some, MATMUL_LINEAR, true},  {none, none, none, none, MATMUL_LINEAR, false},
         {some, none, none, none, MATMUL_LINEAR, false}, {some, none, none, none, MATMUL_GELU, false},
         {some, none, none, none, MATMUL_SILU, false},   {none, none, none, none, MATMUL_SILU, false},
         {none, none, none, none, MATMUL_SWIGLU, false}, {none, none, some, none, MATMUL_LINEAR, false},
@@ -232,7 +240,7 @@ static void compile_product(const matmul_shape *shape, vkdlm_dtype dtype, uint32
         {none, none, none, none, MATMUL_SWIGLU, true},  {none, some, some, some, MATMUL_LINEAR, true},
     };
     weight w = make_weight(dtype), b = make_weight(VKDLM_DTYPE_F32);
-    if (!begin("matmul", "%u rows", shape->rows))
+    if (!begin("matmul", "%u row%s", shape->rows, shape->rows == 1 ? "" : "s"))
         return;
     ops_matmul_shape(device, commands,
                      &(matmul_args){.w = &w,
@@ -258,6 +266,7 @@ static void compile_output(const matmul_shape *shape, vkdlm_dtype dtype)
 {
     weight w = make_weight(dtype);
     output_args args = {.w = &w,
+                        .bias = anything(),
                         .hidden = anything(),
                         .ld = LD,
                         .n_rows = MANY,
@@ -267,14 +276,11 @@ static void compile_output(const matmul_shape *shape, vkdlm_dtype dtype)
                         .results = anything(),
                         .scratch = anything(),
                         .top_p = 1};
-    for (int cut = 0; cut < 2; cut++) {
-        args.bias = anything();
-        args.top_k = cut ? 40 : 0;
-        if (begin("output", "%u rows", shape->rows)) {
+    for (; args.top_k < 2; args.top_k++)
+        if (begin("output", "%u row%s", shape->rows, shape->rows == 1 ? "" : "s")) {
             ops_output_shape(device, commands, &args, shape);
             end();
         }
-    }
 }
 
 /* Every shape that may be chosen for some number of rows. */
