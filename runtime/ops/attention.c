@@ -9,8 +9,6 @@
 /* ---- variants ----------------------------------------------------------------------------------- */
 
 /* Constants of attention_shared.comp. */
-#define SHARED_WIDE  8u
-#define SHARED_KEYS  32u
 #define SHARED_BYTES (32u << 10) /* never more, so that two workgroups fit on most multiprocessors */
 
 #define PLAIN_LANES \
@@ -35,11 +33,19 @@ static attention_variant lanes_variant(enum gpu_kernel kernel, const attention_s
     };
 }
 
+/* Invocations of attention_shared.comp that share four queries: twice as many for large heads, whose outputs would
+ * fill the registers (docs/gpu_kernels.md). */
+static uint32_t shared_wide(uint32_t head_dim)
+{
+    return head_dim > 64 ? 16 : 8;
+}
+
 /* Shared memory of attention_shared.comp. */
 static uint32_t shared_bytes(uint32_t head_dim, uint32_t rows, uint32_t slice)
 {
-    uint32_t keys = SHARED_WIDE * (slice + 1), weights = SHARED_KEYS * (rows + 1);
-    return 16 * (head_dim * rows + (keys > weights ? keys : weights) + SHARED_WIDE * rows);
+    uint32_t wide = shared_wide(head_dim);
+    uint32_t keys = wide * (slice + 1), weights = 4 * wide * (rows + 1);
+    return 16 * (head_dim * rows + (keys > weights ? keys : weights) + wide * rows);
 }
 
 /* The largest tile of queries that fits, and of the key slices that go with it the widest. */
@@ -51,12 +57,12 @@ static bool shared_variant(const gpu_caps *caps, const attention_shape *shape, a
     uint32_t limit = u32_min(caps->max_shared_bytes, SHARED_BYTES);
     uint32_t widest = u32_min(caps->max_invocations, caps->max_workgroup_size_x);
     for (uint32_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
-        uint32_t lanes = SHARED_WIDE * tiles[i].rows;
+        uint32_t wide = shared_wide(shape->head_dim), lanes = wide * tiles[i].rows;
         if (lanes > widest || shared_bytes(shape->head_dim, tiles[i].rows, tiles[i].slice) > limit)
             continue;
         *out = (attention_variant){
             .kernel = GPU_KERNEL_ATTENTION_SHARED,
-            .spec = {.n = 3, .value = {lanes, shape->head_dim, tiles[i].slice}},
+            .spec = {.n = 4, .value = {lanes, shape->head_dim, tiles[i].slice, wide}},
             .tile_slots = tiles[i].rows * ATTENTION_GROUP,
         };
         return true;
