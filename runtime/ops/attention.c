@@ -1,9 +1,11 @@
 #include "ops/attention.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/size.h"
+#include "ops/attention_select.h"
 #include "shaders/params.h"
 
 /* ---- variants ----------------------------------------------------------------------------------- */
@@ -103,6 +105,16 @@ uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
     return n;
 }
 
+const char *attention_variant_name(const attention_variant *variant)
+{
+    static const char *const names[][2] = {
+        {"SHARED", "shared"}, {"SUBGROUP", "subgroup"}, {"TEXELS", "texels"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strstr(gpu_kernel_name(variant->kernel), names[i][0]))
+            return names[i][1];
+    return "plain";
+}
+
 /* ---- the operation ------------------------------------------------------------------------------ */
 
 vkdlm_status attention_shape_error(const attention_shape *shape, vkdlm_error *err)
@@ -120,9 +132,16 @@ vkdlm_status attention_init(attention *op, gpu_device *device, const attention_s
     attention_variant allowed[ATTENTION_MAX_VARIANTS];
     if (attention_variants(gpu_device_caps(device), shape, allowed) == 0)
         return attention_shape_error(shape, err);
-    *op = (attention){.device = device, .shape = *shape, .variant = variant ? *variant : allowed[0]};
+    *op = (attention){.device = device, .shape = *shape};
+    vkdlm_status status = VKDLM_OK;
+    if (variant)
+        op->variant = *variant;
+    else
+        status = attention_choose(device, attention_key(shape), &op->variant, err);
+    if (status != VKDLM_OK)
+        return status;
     gpu_spec rotary = {.n = 2, .value = {ROTARY_INVOCATIONS, shape->head_dim}};
-    vkdlm_status status = gpu_pipeline_get(device, GPU_KERNEL_ROTARY, &rotary, &op->rotate, err);
+    status = gpu_pipeline_get(device, GPU_KERNEL_ROTARY, &rotary, &op->rotate, err);
     if (status != VKDLM_OK)
         return status;
     return gpu_pipeline_get(device, op->variant.kernel, &op->variant.spec, &op->attend, err);

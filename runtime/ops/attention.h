@@ -34,9 +34,12 @@ typedef struct attention_variant {
 
 /* Lists the variants that a device can run for a shape, the one expected to be fastest first, and returns how
  * many there are (0 for an invalid shape). The order is a guess from the device's properties, the numbers
- * behind it are in the shaders' headers; a tuner may time them all. Every device can run ATTENTION_PLAIN. */
+ * behind it are in the shaders' headers; the tuner (tune.h) times them. Every device can run ATTENTION_PLAIN. */
 uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
                             attention_variant out[ATTENTION_MAX_VARIANTS]);
+
+/* Static text, different for every variant of a list. */
+const char *attention_variant_name(const attention_variant *variant);
 
 /* The most slots whose queries can be bound, at least those of one key/value head at once: at most
  * ATTENTION_MAX_CAPACITY. */
@@ -53,7 +56,7 @@ typedef struct attention {
     const gpu_pipeline *rotate, *attend;
 } attention;
 
-/* variant NULL: the first of attention_variants. INVALID_ARGUMENT for a shape outside the limits above, and
+/* variant NULL: what attention_choose says (attention_select.h). INVALID_ARGUMENT for a shape outside the limits above, and
  * what gpu_pipeline_get reports. */
 vkdlm_status attention_init(attention *op, gpu_device *device, const attention_shape *shape,
                             const attention_variant *variant, vkdlm_error *err);

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/size.h"
+#include "ops/attention_select.h"
 #include "shaders/params.h"
 
 /* Lanes of cached_rows_shared.comp, fewer where shared memory is small. */
@@ -99,6 +100,13 @@ static vkdlm_status init_rows(cached_attention *op, vkdlm_error *err)
     return gpu_pipeline_get(op->device, op->rows_kernel, &spec, &op->rows, err);
 }
 
+void cached_attention_adapt(const gpu_caps *caps, enum kv_type type, attention_variant *variant)
+{
+    variant->kernel = tiles_kernel(variant->kernel, type);
+    variant->mix = false; /* sequences lie far apart in the cache */
+    spec_add_half_exact(caps, &variant->spec);
+}
+
 vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, const attention_shape *shape,
                                    enum kv_type type, vkdlm_error *err)
 {
@@ -107,15 +115,15 @@ vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, con
     if (attention_variants(caps, shape, variants) == 0)
         return attention_shape_error(shape, err);
     assert(shape->causal);
-    *op = (cached_attention){.device = device, .shape = *shape, .type = type, .variant = variants[0]};
-    op->variant.kernel = tiles_kernel(variants[0].kernel, type);
-    op->variant.mix = false; /* sequences lie far apart in the cache */
-    spec_add_half_exact(caps, &op->variant.spec);
+    *op = (cached_attention){.device = device, .shape = *shape, .type = type};
+    vkdlm_status status = attention_choose(device, cached_attention_key(shape, type), &op->variant, err);
+    if (status != VKDLM_OK)
+        return status;
 
     gpu_spec write = {.n = 2, .value = {ROTARY_INVOCATIONS, shape->head_dim}};
     bool half = type == KV_F16;
-    vkdlm_status status = gpu_pipeline_get(
-        device, half ? GPU_KERNEL_CACHED_WRITE_F16 : GPU_KERNEL_CACHED_WRITE_F32, &write, &op->write, err);
+    status = gpu_pipeline_get(device, half ? GPU_KERNEL_CACHED_WRITE_F16 : GPU_KERNEL_CACHED_WRITE_F32,
+                              &write, &op->write, err);
     if (status == VKDLM_OK)
         status = gpu_pipeline_get(device,
                                   half ? GPU_KERNEL_CACHED_WRITE_KEYS_F16 : GPU_KERNEL_CACHED_WRITE_KEYS_F32,

@@ -48,6 +48,9 @@ typedef struct cached_attention {
     const gpu_pipeline *write, *write_keys, *tiles, *rows;
 } cached_attention;
 
+/* Makes a variant of attention_variants into the one for the tiles of a cache. */
+void cached_attention_adapt(const gpu_caps *caps, enum kv_type type, attention_variant *variant);
+
 /* INVALID_ARGUMENT for a shape that attention_init refuses, and what gpu_pipeline_get reports. */
 vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, const attention_shape *shape,
                                    enum kv_type type, vkdlm_error *err);

@@ -1,1 +1,1 @@
-set(OPS_SOURCES weight.c weight_blocks.c matmul.c matmul_select.c matmul_tune.c output.c output_tune.c embed.c norm.c rms.c flow.c condition.c attention.c attention_plan.c cached_attention.c kv_cache.c rotary.c tune.c tune_decide.c tune_file.c tune_trial.c variants.c)
+set(OPS_SOURCES weight.c weight_blocks.c matmul.c matmul_select.c matmul_tune.c output.c output_tune.c embed.c norm.c rms.c flow.c condition.c attention.c attention_plan.c attention_tune.c cached_attention.c kv_cache.c rotary.c tune.c tune_decide.c tune_file.c tune_trial.c variants.c)

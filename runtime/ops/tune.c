@@ -15,6 +15,7 @@ const tune_table *tune_table_of(enum tune_group group)
     static const tune_table *const tables[TUNE_N_GROUPS] = {
         [TUNE_MATMUL] = &matmul_tune_table,
         [TUNE_OUTPUT] = &output_tune_table,
+        [TUNE_ATTENTION] = &attention_tune_table,
     };
     return tables[group];
 }
