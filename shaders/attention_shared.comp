@@ -1,26 +1,26 @@
-// Flash attention for GPUs: a workgroup owns 4 ROWS query slots of one head and walks over tiles of 32 keys.
+// Flash attention for GPUs: a workgroup owns 4 ROWS query slots of one head and walks over tiles of 4 WIDE keys.
 // Formula, layout and grid: lib/attention_io.glsl. No subgroup operation; any subgroup size.
 //
-// LANES = 8 ROWS invocations (x, y), x = 0..7, y = 0..ROWS-1. Invocation (x, y) computes
+// LANES = WIDE ROWS invocations (x, y), x = 0..WIDE-1, y = 0..ROWS-1. Invocation (x, y) computes
 //   scores   of queries 4y..4y+3 with keys 4x..4x+3 of the tile,
-//   outputs  of queries 4y..4y+3 in dimensions x, x + 8, x + 16, ...
+//   outputs  of queries 4y..4y+3 in dimensions x, x + WIDE, x + 2 WIDE, ...: kept in registers
 // both as 4 x 4 blocks of vec4 products: 16 multiply-adds for two 16-byte loads.
 //
 // Shared memory: queries (DIM x ROWS vec4); one region for a slice of SLICE dimensions of the keys and, when the
-// scores are complete, for the weights; partial maxima. Row strides are odd in vec4 units, so that the eight x read
-// different banks. Values come straight from the buffer: every y reads the same 128 consecutive bytes.
+// scores are complete, for the weights; partial maxima. Row strides are odd in vec4 units, so that neighbouring
+// x read different banks. Values come straight from the buffer: every y reads the same 16 WIDE consecutive bytes.
 //
-// A tile of slots holds one sequence here, so the tiles of 32 keys start at the sequence's first key and a row's
+// A tile of slots holds one sequence here, so the tiles of keys start at the sequence's first key and a row's
 // bits depend on its own sequence only. Keys ascend; the denominator is summed per x and then over x in order.
-// Loop iterations per invocation: keys / 32 * (dh / 2 + dh / ROWS + 8).
+// Loop iterations per invocation: keys / (4 WIDE) * (dh / 2 + dh / ROWS + WIDE).
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "attention_io.glsl"
 
 layout(constant_id = 2) const uint SLICE = 64; // dimensions of the keys in shared memory at a time; even
+layout(constant_id = 3) const uint WIDE = 8;
 
-const uint WIDE = 8;
 const uint ROWS = LANES / WIDE;
 const uint KEYS = 4 * WIDE;
 const uint KEY_STRIDE = SLICE + 1;   // SLICE is even
