@@ -3,7 +3,10 @@
 
 #include "ops/tune.h"
 
-enum { ROUNDS = 5 }; /* of the timing; the best of them counts */
+enum {
+    ROUNDS = 9,       /* of the timing; the best of them counts */
+    TRIAL_ROUNDS = 3, /* after which what takes twice as long as the best is given up */
+};
 
 void tune_choice_init(tune_choice *choice, tune_key key, const char *const *names, uint32_t n)
 {
@@ -76,11 +79,12 @@ static void compare_bits(tune_choice *choice, const uint64_t bits[], uint64_t an
 /* In turn, so that a drift of the machine's speed touches all alike. */
 static vkdlm_status time_all(tune_choice *choice, const tune_trial *trial, void *user)
 {
+    double best = INFINITY;
     for (int round = 0; round < ROUNDS; round++)
         for (uint32_t i = 0; i < choice->n; i++) {
             tune_candidate *c = &choice->candidates[i];
             double us = 0;
-            if (!is_right(c))
+            if (!is_right(c) || (round >= TRIAL_ROUNDS && c->us > 2 * best))
                 continue;
             vkdlm_status status = trial->time(user, i, &us, NULL);
             if (is_shortage(status))
@@ -90,6 +94,7 @@ static vkdlm_status time_all(tune_choice *choice, const tune_trial *trial, void 
             else if (c->state == TUNE_RIGHT || us < c->us) {
                 c->state = TUNE_TIMED;
                 c->us = us;
+                best = fmin(best, us);
             }
         }
     return VKDLM_OK;
@@ -110,12 +115,15 @@ vkdlm_status tune_decide(tune_choice *choice, const tune_trial *trial, void *use
     uint32_t n_right = 0;
     bool found = false;
     vkdlm_status status = VKDLM_OK;
-    double now = budget->now(budget->user);
+    double now = budget->now(budget->user), slowest = 0;
     forget(choice);
-    /* One that may be taken is looked for whatever it costs. */
-    for (uint32_t i = 0; i < choice->n && (!found || budget->left > 0) && !status; i++) {
+    /* One that may be taken is looked for whatever it costs. Another is likely to take as long as those
+     * before it: most of it is compilation. */
+    for (uint32_t i = 0; i < choice->n && (!found || budget->left > slowest) && !status; i++) {
+        double since = now;
         status = check(choice, i, trial, user, bits);
         now = found ? spend(budget, now) : budget->now(budget->user);
+        slowest = fmax(slowest, now - since);
         bool right = choice->candidates[i].state == TUNE_RIGHT;
         n_right += right;
         found |= right && (anchor == 0 || bits[i] == anchor);

@@ -207,11 +207,30 @@ static void test_the_budget_bounds_what_is_tried(void **state)
 
     /* The first one is not charged. */
     f = all_right();
-    f.check_seconds[0] = 100;
+    f.check_seconds[0] = 0.9;
     budget = (tune_budget){fake_now, &f, 1};
     assert_int_equal(tune_decide(&c, &trial, &f, 0, &budget), VKDLM_OK);
     assert_true(c.measured);
     assert_int_equal(c.chosen, 3);
+    assert_true(budget.left == 1);
+
+    /* Another one that is likely to take longer than is left is not begun. */
+    f = all_right();
+    f.check_seconds[0] = 1.1;
+    assert_int_equal(tune_decide(&c, &trial, &f, 0, &budget), VKDLM_OK);
+    assert_false(c.measured);
+    assert_int_equal(f.n_checks[1], 0);
+}
+
+/* What takes twice as long as the best is not timed to the end. */
+static void test_the_slow_are_given_up(void **state)
+{
+    (void)state;
+    fake f = all_right();
+    f.us[0] = 1000;
+    tune_choice c = decide(&f, 0, INFINITY);
+    assert_int_equal(c.candidates[0].state, TUNE_TIMED);
+    assert_true(f.n_times[0] < f.n_times[3]);
 }
 
 static void test_without_memory_nothing_is_learned(void **state)
@@ -486,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_a_failing_time_is_no_time),
         cmocka_unit_test(test_results_keep_their_bits),
         cmocka_unit_test(test_the_budget_bounds_what_is_tried),
+        cmocka_unit_test(test_the_slow_are_given_up),
         cmocka_unit_test(test_without_memory_nothing_is_learned),
         FILE_TEST(test_round_trip),
         FILE_TEST(test_foreign_files_are_ignored),
