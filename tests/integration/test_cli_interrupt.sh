@@ -7,6 +7,7 @@ interrupt()
 {
     local signal=$1 expected=$2 code=0 i
     shift 2
+    : > "$out" # it is counted before the program's shell may have opened it
     "$VKDLM" "$@" > "$out" 2> "$err" &
     local pid=$!
     for ((i = 0; i < 600 && $(n_lines "$out") == 0; i++)); do
