@@ -19,6 +19,7 @@ libvulkan-volk-dev      | build      | loads Vulkan at run time
 libjansson-dev          | build      | reads JSON
 libpcre2-dev            | build      | regular expressions of tokenizers
 libutf8proc-dev         | build      | Unicode normal forms
+libcairo2-dev           | build      | draws the picture of `bench` (vkdlm can be built without it)
 libvulkan1              | run        | Vulkan loader
 mesa-vulkan-drivers     | run        | drivers of AMD and Intel GPUs, and lavapipe, which runs on the CPU
 libcmocka-dev           | test       | unit tests
@@ -28,6 +29,7 @@ chromium-common         | test       | holds SwiftShader, the second driver that
 g++                     | test       | compiles the public headers as C++
 clang                   | test       | the second compiler
 clang-format            | test       | checks the layout of the source
+libclang-rt-14-dev      | test       | sanitizers and fuzzer of clang
 '
 
 # list_packages GROUP...: the packages of these groups, one a line.

@@ -63,6 +63,7 @@ phase "packages" scripts/deps.sh build run test
 phase "layout of the source" scripts/format.sh --check
 phase "build by clang" build clang
 phase "build with AddressSanitizer and UndefinedBehaviorSanitizer" build sanitize
+phase "fuzzers, a minute each" scripts/fuzz.sh 60
 phase "build by gcc" build release
 run_tests "tests with sanitizers" build/sanitize --exclude-regex '^structure_|_law|samplers_device|\.(lavapipe128|lavapipe512|no_subgroups|validation|swiftshader)$'
 run_tests "tests" build/release
