@@ -1,8 +1,9 @@
 // The most probable tokens of a row, from its logits, the records of its panels (output_records.comp) and its result:
 //   list[m][k] = the k-th token in descending order of x[m, v] = logit[m, v] inv_temperature[m], the lowest id of equals
-//   first, and log p = x - log_sum_exp; token -1 and log p of -3e38 when fewer tokens count.
+//   first, and its x; token -1 and x of -3e38 when fewer tokens count.
 // Each round finds the best token behind the last one: a panel is looked into only when its maximum reaches the best
-// found so far, so that a round reads the maxima and a few panels. LANES invocations share a row as in
+// found so far, so that a round reads the maxima and a few panels. A dispatch does the rounds first .. end - 1: one driver
+// stops an invocation after 65,535 iterations. LANES invocations share a row as in
 // output_merge.comp; the order is total, so a list depends on its row alone.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -17,7 +18,7 @@ layout(binding = 0) readonly buffer Partials { uvec4 partials[]; };
 layout(binding = 1) readonly buffer Logits { vec4 logits[]; };
 layout(binding = 2) readonly buffer Draws { output_draw draws[]; };
 layout(binding = 3) readonly buffer Results { output_result results[]; };
-layout(binding = 4) writeonly buffer List { output_candidate list[]; };
+layout(binding = 4) buffer List { output_candidate list[]; };
 
 struct Candidate {
     float x;
@@ -39,9 +40,13 @@ void main()
     uint wanted = (gl_WorkGroupID.x * gl_WorkGroupSize.x + me) / LANES;
     // Every invocation must reach the barriers: those past the last row repeat it and write nothing.
     uint row = min(wanted, p.n_rows - 1);
-    float inv_temperature = draws[row].inv_temperature, log_sum_exp = results[row].log_sum_exp;
-    Candidate last = Candidate(-2.0 * LOWEST, 0);
-    for (uint k = 0; k < p.n_candidates; k++) {
+    float inv_temperature = draws[row].inv_temperature, least = results[row].least;
+    Candidate last = Candidate(-LOWEST, 0);
+    if (p.first > 0) {
+        output_candidate before = list[row * p.n_candidates + p.first - 1];
+        last = Candidate(before.x, uint(before.token));
+    }
+    for (uint k = p.first; k < p.end; k++) {
         Candidate best = NONE;
         for (uint panel = lane; panel < p.n_panels; panel += LANES) {
             float most = uintBitsToFloat(partials[(panel * p.row_capacity + row) * 2].x);
@@ -68,11 +73,11 @@ void main()
             barrier();
         }
         last = best;
-        bool counts = best.x > LOWEST && best.x >= results[row].least;
+        bool counts = best.x > LOWEST && best.x >= least;
         if (lane == 0 && wanted < p.n_rows) {
             output_candidate to;
             to.token = counts ? int(best.token) : -1;
-            to.log_prob = counts ? best.x - log_sum_exp : LOWEST;
+            to.x = counts ? best.x : LOWEST;
             list[row * p.n_candidates + k] = to;
         }
     }

@@ -152,10 +152,11 @@ struct output_result {
     float least;    /* x of the least probable token that counts; -3e38 without top-k and top-p */
 };
 
-/* One of the most probable tokens of a row; token -1 when there are fewer. */
+/* One of the most probable tokens of a row, whose log-probability is x - log_sum_exp of the result; token -1
+ * and x -3e38 when there are fewer. */
 struct output_candidate {
     int32_t token;
-    float log_prob;
+    float x;
 };
 
 struct output_params {
@@ -193,7 +194,8 @@ struct output_list_params {
     uint32_t ld;
     uint32_t vocab_size;
     int32_t excluded;
-    uint32_t n_candidates;
+    uint32_t n_candidates; /* of a row */
+    uint32_t first, end;   /* those that this dispatch finds */
 };
 
 struct output_select_params {

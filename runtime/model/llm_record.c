@@ -42,7 +42,7 @@ static void copy_candidates(const llm_workspace *ws, uint32_t call, uint32_t row
     const output_candidate *from =
         (const output_candidate *)view_mapped(llm_candidates_of_call(ws, call)) + (size_t)row * n;
     for (uint32_t i = 0; i < n; i++)
-        to[i] = (candidate){from[i].token, from[i].log_prob};
+        to[i] = (candidate){from[i].token, from[i].x - rows_results_of_call(ws, call)[row].log_sum_exp};
 }
 
 /* w_d of a call, which all rows share. */

@@ -233,7 +233,8 @@ static void read_results(const mdlm_workspace *ws, const eval_request *request, 
     }
     const output_candidate *candidates = view_mapped(ws->candidates);
     for (size_t i = 0; i < (size_t)request->n_rows * request->n_candidates; i++)
-        request->candidates[i] = (candidate){candidates[i].token, candidates[i].log_prob};
+        request->candidates[i] =
+            (candidate){candidates[i].token, candidates[i].x - out[i / request->n_candidates].log_sum_exp};
     if (request->device_ns)
         *request->device_ns = gpu_mark_ns(ws->commands, 0);
 }

@@ -233,6 +233,16 @@ static vkdlm_status record_records(gpu_device *device, gpu_commands *commands, c
     return VKDLM_OK;
 }
 
+/* Candidates that one dispatch finds: a round looks at every panel's maximum and into few panels, at most
+ * those that it took a candidate from before and some dozen. */
+static uint32_t list_rounds(const output_args *a, uint32_t lanes)
+{
+    enum { MAX_ITERATIONS = 30000, OTHER_PANELS = 24, PANEL_UNITS = WEIGHT_PANEL_COLUMNS / 4 };
+    uint32_t inside = u32_min(a->n_candidates, a->w->n_panels) + OTHER_PANELS;
+    uint32_t iterations = a->w->n_panels / lanes + 1 + PANEL_UNITS * inside;
+    return iterations < MAX_ITERATIONS ? MAX_ITERATIONS / iterations : 1;
+}
+
 static vkdlm_status record_list(gpu_device *device, gpu_commands *commands, const output_args *a,
                                 gpu_view logits, gpu_view records, uint32_t row, uint32_t n, vkdlm_error *err)
 {
@@ -254,7 +264,11 @@ static vkdlm_status record_list(gpu_device *device, gpu_commands *commands, cons
         .excluded = a->excluded,
         .n_candidates = a->n_candidates,
     };
-    gpu_dispatch(commands, pipeline, views, 5, &push, sizeof push, merge_groups(n, lanes), 1, 1);
+    uint32_t rounds = list_rounds(a, lanes);
+    for (push.first = 0; push.first < a->n_candidates; push.first = push.end) {
+        push.end = push.first + u32_min(rounds, a->n_candidates - push.first);
+        gpu_dispatch(commands, pipeline, views, 5, &push, sizeof push, merge_groups(n, lanes), 1, 1);
+    }
     return VKDLM_OK;
 }
 

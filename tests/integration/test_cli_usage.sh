@@ -2,11 +2,10 @@
 # Help, exit statuses and mistakes on the command line. Needs no device.
 . "$(dirname "$0")/lib.sh"
 
-commands="devices info generate score forward tokenize quantize bench"
-absent="view"
+commands="devices info generate score forward tokenize quantize bench view trajectory"
 
 ok --help
-for command in $commands $absent; do
+for command in $commands; do
     matches "$out" "^  $command " "the list of commands"
 done
 cp "$out" "$work/list"
@@ -32,9 +31,7 @@ for command in $commands; do
     refuses 2 "'--device' lacks its value" "$command" --device
     refuses 2 "'--json' takes no value" "$command" --json=1
 done
-for command in $absent; do
-    refuses 1 "'$command' is not part of this version" "$command"
-done
+refuses 1 "a window is not part of this version; '--text' replays" view x
 
 refuses 2 "a command is missing"
 refuses 2 "no command 'generat'; did you mean 'generate'" generat
@@ -90,8 +87,15 @@ refuses 2 "'--steps' goes with '--bound discrete'" score --steps 3 x
 refuses 2 "'--model' and '--tokenizer' exclude" tokenize -m a --tokenizer b c
 refuses 2 "'--decode' and a text exclude" tokenize --decode 1 a
 
-# What is recorded later.
+# Recordings.
 refuses 2 "'--top' needs '--trajectory' beside it" generate --top 3
+refuses 2 "'--every-position' needs '--trajectory' beside it" generate --every-position
+refuses 2 "'trajectory' takes info or export, not 'inform'" trajectory inform x
+refuses 2 "'--step', '--all', '--format' and '--output' belong to 'trajectory export'" trajectory info x --all
+refuses 2 "'--json' belongs to 'trajectory info'" trajectory export x --json
+refuses 2 "'--step' and '--all' exclude each other" trajectory export x --all --step 3
+refuses 1 "cannot open|No such file|not found" trajectory info /nonexistent/x
+refuses 1 "expected a trajectory" view --text "$MODELS/kjv-mdlm/model.safetensors"
 
 # Options of other kinds of models are never ignored: the line names those that fit.
 while read -r option kind; do

@@ -414,14 +414,184 @@ static void test_slices(void **state)
     assert_int_equal(gpu_test_close(&t), 0);
 }
 
+/* ---- candidates -------------------------------------------------------------------------------- */
+
+/* Results and lists of k candidates of all rows. */
+static void run_list(gpu_test *t, const problem *p, uint32_t k, const matmul_shape *shape, output_result *out,
+                     output_candidate *list)
+{
+    gpu_buffer b_list = gpu_test_buffer(t, NULL, (uint64_t)p->n_rows * k * sizeof *list);
+    gpu_buffer b_scratch = gpu_test_buffer(t, NULL, output_list_scratch_bytes(&p->w, p->n_rows));
+    output_args args = {.w = &p->w,
+                        .bias = gpu_view_all(&p->b_bias),
+                        .hidden = gpu_view_all(&p->b_hidden),
+                        .ld = p->ld,
+                        .n_rows = p->n_rows,
+                        .vocab_size = p->vocab,
+                        .excluded = p->excluded,
+                        .draws = gpu_view_all(&p->b_draws),
+                        .results = gpu_view_all(&p->b_results),
+                        .scratch = gpu_view_all(&b_scratch),
+                        .seed = SEED,
+                        .top_k = p->top_k,
+                        .top_p = p->top_p,
+                        .n_candidates = k,
+                        .candidates = gpu_view_all(&b_list)};
+    gpu_commands *commands = gpu_test_begin(t);
+    if (shape)
+        ops_output_shape(t->device, commands, &args, shape);
+    else
+        ops_output(t->device, commands, &args);
+    gpu_test_submit(t);
+    gpu_test_read(t, &p->b_results, out, p->n_rows * sizeof *out);
+    gpu_test_read(t, &b_list, list, (uint64_t)p->n_rows * k * sizeof *list);
+    gpu_buffer_destroy(&b_list);
+    gpu_buffer_destroy(&b_scratch);
+}
+
+/* One list against the logits in double: every entry is a token that counts, none twice, in order, with its
+ * probability, and none that was left out is more probable; each within the rounding of the logits
+ * (check_row). */
+static void check_list(const problem *p, uint32_t row, uint32_t k, const output_candidate *list)
+{
+    const output_draw *d = &p->draws[row];
+    uint32_t n = p->vocab, n_kept = 0, n_listed = 0;
+    double *x = gpu_test_alloc(n * sizeof *x);
+    bool *keep = gpu_test_alloc(n * sizeof *keep), *listed = gpu_test_alloc(n * sizeof *listed);
+    uint32_t *order = gpu_test_alloc(n * sizeof *order);
+    double slack = 0, least = INFINITY, missed = -INFINITY;
+    for (uint32_t v = 0; v < n; v++) {
+        double inv_temperature = (double)d->inv_temperature;
+        x[v] = p->logits[(size_t)row * n + v] * inv_temperature;
+        slack = fmax(slack, p->bound[(size_t)row * n + v] * inv_temperature * (2 * p->depth + 4) * 0x1p-24);
+        listed[v] = false;
+    }
+    ref_distribution e = ref_output(x, n, p->excluded, p->top_k, (double)p->top_p, keep, order);
+    double tolerance = slack + 0x1p-19 * (1 + fabs(e.max));
+    for (uint32_t v = 0; v < n; v++)
+        n_kept += keep[v];
+    for (uint32_t i = 0; i < k; i++) {
+        int32_t token = list[i].token;
+        if (token < 0) {
+            if (!(i >= n_kept && list[i].x < -1e38f))
+                fail_msg("row %u of %u, %u tokens, top-k %u: candidate %u of %u is missing, %u count", row,
+                         p->n_rows, n, p->top_k, i, k, n_kept);
+            continue;
+        }
+        assert_true(i == n_listed && (uint32_t)token < n && keep[token] && !listed[token]);
+        listed[token] = true;
+        n_listed++;
+        close_to("a candidate", "list", row, x[token], list[i].x, tolerance);
+        if (i)
+            assert_true(list[i].x < list[i - 1].x ||
+                        (list[i].x == list[i - 1].x &&
+                         (token > list[i - 1].token || x[token] < x[list[i - 1].token] + 2 * tolerance)));
+        least = fmin(least, x[token]);
+    }
+    for (uint32_t v = 0; v < n; v++)
+        if (keep[v] && !listed[v])
+            missed = fmax(missed, x[v]);
+    assert_int_equal(n_listed, n_kept < k ? n_kept : k);
+    assert_true(missed <= least + 2 * tolerance);
+    free(x);
+    free(keep);
+    free(listed);
+    free(order);
+}
+
+/* Lists are right, and asking for them changes no bit of the results, whatever the shape. */
+static void test_candidates(void **state)
+{
+    static const uint32_t sizes[][3] = {
+        {1, 2, 1}, {3, 33, 40}, {37, 257, 64}, {70, 100, 33}, {130, 2049, 32}};
+    static const uint32_t counts[] = {1, 3, 8, 300};
+    gpu_test *t = *state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        problem p = problem_create(t, dtypes[i % 3], sizes[i][0], sizes[i][1], sizes[i][2], 0.5f, NULL);
+        output_result *plain = gpu_test_alloc(p.n_rows * sizeof *plain),
+                      *found = gpu_test_alloc(p.n_rows * sizeof *found);
+        output_candidate *list = gpu_test_alloc((size_t)p.n_rows * 300 * sizeof *list);
+        for (int cut = 0; cut < 2; cut++) {
+            p.top_k = cut ? 5 : 0;
+            p.top_p = cut ? 0.9f : 1;
+            run(t, &p, 0, p.n_rows, NULL, plain);
+            for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+                uint32_t k = counts[c];
+                size_t shape = (i + c) % MATMUL_N_SHAPES;
+                bool usable = output_shape_usable(gpu_device_caps(t->device), &matmul_shapes[shape]);
+                run_list(t, &p, k, usable ? &matmul_shapes[shape] : NULL, found, list);
+                assert_memory_equal(plain, found, p.n_rows * sizeof *plain);
+                for (uint32_t r = 0; r < p.n_rows; r++)
+                    check_list(&p, r, k, list + (size_t)r * k);
+            }
+        }
+        free(plain);
+        free(found);
+        free(list);
+        problem_destroy(&p);
+    }
+}
+
+/* Equals in the order of their ids, over panels; the excluded token is in no list. */
+static void test_equal_candidates(void **state)
+{
+    gpu_test *t = *state;
+    float bias[100];
+    for (int i = 0; i < 100; i++)
+        bias[i] = i % 3 == 1 ? 2 : 1;
+    problem p = problem_create(t, VKDLM_DTYPE_F32, 3, 100, 32, 0, bias);
+    p.excluded = 1;
+    output_result found[3];
+    output_candidate list[3][100];
+    run_list(t, &p, 100, NULL, found, list[0]);
+    for (uint32_t r = 0; r < 3; r++) {
+        for (uint32_t i = 0, v = 4; i < 32; i++, v += 3)
+            assert_int_equal(list[r][i].token, v);
+        for (uint32_t i = 32, v = 0; i < 99; i++, v++) {
+            v += v % 3 == 1;
+            assert_int_equal(list[r][i].token, v);
+        }
+        assert_int_equal(list[r][99].token, -1);
+    }
+    problem_destroy(&p);
+}
+
+/* A hidden row of NaN has no candidates, and the others theirs. */
+static void test_candidates_of_nan(void **state)
+{
+    gpu_test *t = *state;
+    problem p = problem_create(t, VKDLM_DTYPE_F32, 2, 70, 32, 0.5f, NULL);
+    float *hidden = gpu_test_alloc(64 * p.ld * sizeof *hidden);
+    gpu_test_read(t, &p.b_hidden, hidden, 64 * p.ld * sizeof *hidden);
+    for (uint32_t i = 0; i < 32; i++)
+        hidden[i] = NAN;
+    gpu_buffer_destroy(&p.b_hidden);
+    p.b_hidden = gpu_test_buffer(t, hidden, 64 * p.ld * sizeof *hidden);
+    output_result found[2];
+    output_candidate list[2][4];
+    run_list(t, &p, 4, NULL, found, list[0]);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(list[0][i].token, -1);
+    check_list(&p, 1, 4, list[1]);
+    free(hidden);
+    problem_destroy(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_excluded),
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_equal_logits),
-        cmocka_unit_test(test_extremes),  cmocka_unit_test(test_top_k_top_p),
-        cmocka_unit_test(test_ties),      cmocka_unit_test(test_law),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_excluded),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_equal_logits),
+        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_top_k_top_p),
+        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_law),
         cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_candidates),
+        cmocka_unit_test(test_equal_candidates),
+        cmocka_unit_test(test_candidates_of_nan),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }
