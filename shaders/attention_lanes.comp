@@ -13,10 +13,9 @@
 // weights 0), so a row's bits depend on its own sequence only.
 //
 // Measured on lavapipe 22.3.6 (2 cores, subgroup 8, 1024 tokens, 12 heads of 64) against a register-only
-// multiply-add probe in the same minutes, both by processor time: 37 of 73 GFLOPS, 51 % with SUBGROUP, 48 % with the
-// rotary kernel. By wall time at 512 tokens: 54 % with subgroups of 16, 28 % of 4; 20 % without SUBGROUP.
-// Estimated from probes of single operations: a quarter of the time goes to loads (a vector is gathered value by
-// value there), a tenth to the softmax, the rest to the 2 dh vec4, which no register file holds.
+// multiply-add probe in the same minutes, by wall time with the rotary kernel: 45 % (22 to 34 of 51 to 77 GFLOPS) with
+// TEXELS, which loads a vector at once; 32 % with storage buffers, which are gathered value by value there.
+// What is left goes to the 2 dh vec4, which no register file holds, and a tenth to the softmax; fma() gains nothing.
 // Eight queries per invocation gain a tenth and double the compilation (1 s at dh = 64, 2 s at 128).
 // On SwiftShader (subgroup 4) shuffles cost more than loads: 10 % with, 16 % without (wall time, 512 tokens).
 // Loop iterations per invocation: keys / 4 + dh / 2.

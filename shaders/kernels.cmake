@@ -18,11 +18,13 @@ kernel(FLOW_VOCABULARY flow_vocabulary.comp)
 kernel(FLOW_VOCABULARY_TEXELS flow_vocabulary.comp TEXELS)
 kernel(TIMESTEP timestep.comp)
 kernel(ROTARY rotary.comp)
+kernel(ATTENTION_TEXELS attention_lanes.comp SUBGROUP TEXELS)
 kernel(ATTENTION_SUBGROUP attention_lanes.comp SUBGROUP)
 kernel(ATTENTION_PLAIN attention_lanes.comp)
 kernel(ATTENTION_SHARED attention_shared.comp)
 
 # Attention over a cache of keys and values, f32 or halves.
+kernel(ATTENTION_TEXELS_F16 attention_lanes.comp SUBGROUP TEXELS CACHE_F16)
 kernel(ATTENTION_SUBGROUP_F16 attention_lanes.comp SUBGROUP CACHE_F16)
 kernel(ATTENTION_PLAIN_F16 attention_lanes.comp CACHE_F16)
 kernel(ATTENTION_SHARED_F16 attention_shared.comp CACHE_F16)

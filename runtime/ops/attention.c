@@ -84,6 +84,8 @@ uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
 {
     if (!shape_valid(shape))
         return 0;
+    attention_variant texels = lanes_variant(GPU_KERNEL_ATTENTION_TEXELS, shape, caps->subgroup_size);
+    texels.spec.subgroup_size = caps->subgroup_size_control ? caps->subgroup_size : 0;
     attention_variant plain = lanes_variant(GPU_KERNEL_ATTENTION_PLAIN, shape, PLAIN_LANES);
     attention_variant subgroup = lanes_variant(GPU_KERNEL_ATTENTION_SUBGROUP, shape, caps->subgroup_size);
     subgroup.spec.subgroup_size = caps->subgroup_size_control ? caps->subgroup_size : 0;
@@ -95,9 +97,14 @@ uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
     uint32_t n = 0;
     if (has_shared && !cpu)
         out[n++] = shared;
+    bool has_texels = has_subgroup && caps->texel_buffers && cpu;
+    if (shuffle_first && has_texels)
+        out[n++] = texels;
     if (shuffle_first)
         out[n++] = subgroup;
     out[n++] = plain;
+    if (has_texels && !shuffle_first)
+        out[n++] = texels;
     if (has_subgroup && !shuffle_first)
         out[n++] = subgroup;
     if (has_shared && cpu)

@@ -41,6 +41,7 @@ static enum gpu_kernel tiles_kernel(enum gpu_kernel kernel, enum kv_type type)
     if (type == KV_F32)
         return kernel;
     return kernel == GPU_KERNEL_ATTENTION_SHARED     ? GPU_KERNEL_ATTENTION_SHARED_F16
+           : kernel == GPU_KERNEL_ATTENTION_TEXELS   ? GPU_KERNEL_ATTENTION_TEXELS_F16
            : kernel == GPU_KERNEL_ATTENTION_SUBGROUP ? GPU_KERNEL_ATTENTION_SUBGROUP_F16
                                                      : GPU_KERNEL_ATTENTION_PLAIN_F16;
 }

@@ -5,7 +5,8 @@
 //
 // tiles[t] = (first query slot, query slots, first key slot, end of the key slots), multiples of 4: the key range is
 // the union of its rows' ranges. Grid: x = tiles, y = query heads of the bound slice. Keys and values have a head
-// stride of their own, and are f32 or, with CACHE_F16, packed halves.
+// stride of their own, and are f32 or, with CACHE_F16, packed halves; they are bound as storage buffers or, with
+// TEXELS, as texels.
 #ifndef ATTENTION_IO_GLSL
 #define ATTENTION_IO_GLSL
 
@@ -20,6 +21,28 @@ layout(constant_id = 1) const uint DIM = 64;
 layout(set = 0, binding = 0) readonly buffer Queries { vec4 q[]; };
 #ifdef CACHE_F16
 #include "half.glsl"
+#endif
+#ifdef TEXELS
+#extension GL_EXT_samplerless_texture_functions : require
+#ifdef CACHE_F16
+layout(set = 0, binding = 1) uniform utextureBuffer k;
+layout(set = 0, binding = 2) uniform utextureBuffer v;
+
+// A texel holds two dimensions.
+uvec2 half_of(uvec4 texel, uint i)
+{
+    return (i & 1) == 0 ? texel.xy : texel.zw;
+}
+#define key_vector(i)   half4(half_of(texelFetch(k, int((i) >> 1)), i))
+#define value_vector(i) half4(half_of(texelFetch(v, int((i) >> 1)), i))
+#else
+layout(set = 0, binding = 1) uniform textureBuffer k;
+layout(set = 0, binding = 2) uniform textureBuffer v;
+#define key_vector(i)   texelFetch(k, int(i))
+#define value_vector(i) texelFetch(v, int(i))
+#endif
+#else
+#ifdef CACHE_F16
 layout(set = 0, binding = 1) readonly buffer Keys { uvec2 k[]; };
 layout(set = 0, binding = 2) readonly buffer Values { uvec2 v[]; };
 #define key_vector(i)   half4(k[i])
@@ -29,6 +52,7 @@ layout(set = 0, binding = 1) readonly buffer Keys { vec4 k[]; };
 layout(set = 0, binding = 2) readonly buffer Values { vec4 v[]; };
 #define key_vector(i)   k[i]
 #define value_vector(i) v[i]
+#endif
 #endif
 layout(set = 0, binding = 3) readonly buffer Slots { uvec4 slots[]; };
 layout(set = 0, binding = 4) readonly buffer Tiles { uvec4 tiles[]; };

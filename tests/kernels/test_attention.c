@@ -261,6 +261,12 @@ static void test_variant_choice(void **state)
     cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 4;
     assert_int_equal(attention_variants(&cpu, &shape, v), 3);
     assert_int_equal(v[0].kernel, GPU_KERNEL_ATTENTION_PLAIN);
+    cpu.texel_buffers = true;
+    assert_int_equal(attention_variants(&cpu, &shape, v), 4);
+    assert_int_equal(v[1].kernel, GPU_KERNEL_ATTENTION_TEXELS);
+    cpu.subgroup_size = cpu.min_subgroup_size = cpu.max_subgroup_size = 8;
+    assert_int_equal(attention_variants(&cpu, &shape, v), 4);
+    assert_int_equal(v[0].kernel, GPU_KERNEL_ATTENTION_TEXELS);
 
     /* A size that the driver may change from pipeline to pipeline is no size to build on, unless it can be
      * fixed. */
