@@ -51,6 +51,11 @@ foreach(type F32 F16 BF16 BLOCKS)
   endforeach()
 endforeach()
 
+# LoRA's product is one of F32 that goes on with the sums.
+foreach(type F32 F16 BF16 BLOCKS)
+  kernel(MATMUL_STREAM_${type} matmul.comp VARIANT_STREAM TEXELS WEIGHT_${type})
+endforeach()
+
 # Limits of the device, for `bench`.
 kernel(PROBE_FMA probe_fma.comp)
 kernel(PROBE_FMA_F16 probe_fma.comp HALF REQUIRES GL_EXT_shader_explicit_arithmetic_types_float16)

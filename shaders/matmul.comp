@@ -5,8 +5,8 @@
 //   ACTIVATION 3: Y[m, 4u + i] = SiLU(v[m, 8u + i]) v[m, 8u + 4 + i], i = 0..3: half as many columns
 //   HAS_RESIDUAL: Y[m, n] = R[m, n] + v; with HAS_GATE R[m, n] + gate[g, n] v, g = sequence[m] or 0. R may be Y.
 //   ACTIVATION 4: Y[m, n] = R[m, n] v
-// Mapping, variants and the order of the sums: lib/matmul_core.glsl. A slice of whole panels may be bound as W (and B);
-// then first_column says where it lies in Y, bias and gate.
+// Mapping, variants and the order of the sums: lib/matmul_core.glsl, lib/matmul_stream.glsl. A slice of whole panels may
+// be bound as W (and B); then first_column says where it lies in Y, bias and gate.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "params.h"
@@ -38,7 +38,11 @@ uint matmul_ldz()
     return p.ldz;
 }
 
+#ifdef VARIANT_STREAM
+#include "matmul_stream.glsl"
+#else
 #include "matmul_core.glsl"
+#endif
 #include "activation.glsl"
 
 layout(constant_id = 3) const bool HAS_BIAS = true;
@@ -81,9 +85,9 @@ void store_swiglu(uint row, uint column, vec4 even, vec4 odd)
     y[row * (p.ldy >> 2) + column / 2] = silu(biased(even, column)) * biased(odd, column + 1);
 }
 
-void main()
+// Of what is held.
+void finish()
 {
-    matmul_accumulate();
     uint first = p.first_column >> 2;
     if (ACTIVATION != 3) {
         [[unroll]] for (uint v = 0; v < HELD_UNITS; v++)
@@ -102,4 +106,18 @@ void main()
 #endif
         }
     }
+}
+
+void main()
+{
+#ifdef VARIANT_STREAM
+    for (stream_begin(); stream_more(); stream_next()) {
+        stream_accumulate();
+        if (LAST)
+            finish();
+    }
+#else
+    matmul_accumulate();
+    finish();
+#endif
 }

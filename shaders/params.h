@@ -34,6 +34,7 @@ struct matmul_params {
     uint32_t ld_gate; /* from one gate row to the next */
     uint32_t n_rows;
     uint32_t lora_depth, ldz;
+    uint32_t first_k, continued; /* of VARIANT_STREAM alone */
 };
 
 struct rotary_params {

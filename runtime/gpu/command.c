@@ -48,6 +48,7 @@ struct gpu_commands {
     VkCommandBuffer buffer;
     VkFence fence;
     VkQueryPool queries; /* VK_NULL_HANDLE without timestamps */
+    gpu_buffer scratch;  /* zeroed until it is asked for */
 
     descriptors descriptors;
 
@@ -151,6 +152,7 @@ void gpu_commands_destroy(gpu_commands *c)
     if (!c)
         return;
     gpu_device *d = c->device;
+    gpu_buffer_destroy(&c->scratch);
     descriptors_deinit(&c->descriptors, d);
     d->vk.vkDestroyQueryPool(d->handle, c->queries, NULL);
     d->vk.vkDestroyFence(d->handle, c->fence, NULL);
@@ -159,6 +161,17 @@ void gpu_commands_destroy(gpu_commands *c)
     free(c->list);
     free(c->touched);
     free(c);
+}
+
+vkdlm_status gpu_commands_scratch(gpu_commands *c, gpu_view *out, vkdlm_error *err)
+{
+    uint64_t bytes = u64_min(GPU_SCRATCH_BYTES, c->device->caps.max_storage_range_bytes);
+    vkdlm_status status = c->scratch.size_bytes ? VKDLM_OK
+                                                : gpu_buffer_create(c->device, GPU_MEMORY_DEVICE, bytes,
+                                                                    "sums of products", &c->scratch, err);
+    if (!status)
+        *out = gpu_view_all(&c->scratch);
+    return status;
 }
 
 /* ---- the list ------------------------------------------------------------------------------------- */

@@ -242,6 +242,12 @@ void gpu_dispatch(gpu_commands *commands, const gpu_pipeline *pipeline, const gp
  * submit reports it instead of submitting. */
 void gpu_commands_fail(gpu_commands *commands, const vkdlm_error *err);
 
+/* Memory of the recorder's own, in which an operation hands numbers from one dispatch to the next: up to
+ * GPU_SCRATCH_BYTES (less on devices whose bindings are smaller), contents undefined. It is made when it is
+ * first asked for and kept until the recorder is destroyed. */
+#define GPU_SCRATCH_BYTES (2u << 20)
+vkdlm_status gpu_commands_scratch(gpu_commands *commands, gpu_view *out, vkdlm_error *err);
+
 void gpu_copy(gpu_commands *commands, const gpu_buffer *from, uint64_t from_offset, const gpu_buffer *to,
               uint64_t to_offset, uint64_t bytes);
 /* Fills with a repeated 32-bit value; offset and bytes are multiples of 4. */

@@ -40,7 +40,8 @@ typedef struct matmul_args {
     uint32_t ldz;
 } matmul_args;
 
-/* Records it: one dispatch for each slice of w (and of the rows) that a storage-buffer binding can hold.
+/* Records it: one dispatch (STREAM: several) for each slice of w (and of the rows) that a storage-buffer
+ * binding can hold.
  * Every element is one chain of fused multiply-adds over ascending k, so that a row's result depends on
  * nothing but its inputs. A failure is remembered by the commands. */
 void ops_matmul(gpu_device *device, gpu_commands *commands, const matmul_args *args);
@@ -51,26 +52,29 @@ void ops_matmul(gpu_device *device, gpu_commands *commands, const matmul_args *a
  * - SUBGROUP: few rows on GPUs; CPU drivers whose texel buffers are small;
  * - PLAIN: CPU drivers with subgroups of less than 8, devices without subgroup shuffles and little shared
  * memory;
- * - SHARED: many rows on GPUs. */
+ * - SHARED: many rows on GPUs;
+ * - STREAM: many rows on CPU drivers (lib/matmul_stream.glsl): a dispatch for every `step` values of k, which
+ *   hand the sums on through the recorder's scratch memory. The output layer has no such kernels. */
 enum matmul_family {
     MATMUL_SUBGROUP,
     MATMUL_TEXELS,
     MATMUL_PLAIN_1,
     MATMUL_PLAIN_4,
     MATMUL_SHARED,
+    MATMUL_STREAM,
     MATMUL_N_FAMILIES
 };
 
 typedef struct matmul_shape {
     const char *name;
     enum matmul_family family;
-    uint32_t rows;    /* of X a workgroup holds */
+    uint32_t rows;    /* of X a workgroup holds (STREAM: at most) */
     uint32_t columns; /* of Y a workgroup holds; 0: lane_columns for each lane of a subgroup */
     uint32_t lane_columns;
-    uint32_t step; /* values of k an iteration (SUBGROUP, TEXELS) */
+    uint32_t step; /* values of k an iteration (SUBGROUP, TEXELS), a dispatch (STREAM) */
 } matmul_shape;
 
-#define MATMUL_N_SHAPES 13
+#define MATMUL_N_SHAPES 14
 extern const matmul_shape matmul_shapes[MATMUL_N_SHAPES];
 
 /* Whether the device has what the shape needs. */
@@ -80,8 +84,8 @@ bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape);
 void ops_matmul_shape(gpu_device *device, gpu_commands *commands, const matmul_args *args,
                       const matmul_shape *shape);
 
-/* Specialisation constants 0 .. 10 that lib/matmul_core.glsl reads for weights of a type (3 .. 8 are left 0
- * for the kernel around it), and the workgroups that cover n_rows x n_columns. */
+/* Specialisation constants 0 .. 10 that lib/matmul_core.glsl and lib/matmul_stream.glsl read for weights of a
+ * type (3 .. 8 are left 0 for the kernel around it), and the workgroups that cover n_rows x n_columns. */
 gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape, vkdlm_dtype dtype);
 void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_t n_rows, uint32_t n_columns,
                         uint32_t *x, uint32_t *y);

@@ -16,11 +16,10 @@ struct preference {
     uint32_t rows, most_rows;
 };
 static const struct preference prefer_cpu[] = {
-    {MATMUL_TEXELS, 1, 1},           {MATMUL_TEXELS, 2, 2},
-    {MATMUL_TEXELS, 4, 4},           {MATMUL_TEXELS, 8, 8},
-    {MATMUL_TEXELS, 16, UINT32_MAX}, {MATMUL_SUBGROUP, 1, 1},
-    {MATMUL_SUBGROUP, 2, 2},         {MATMUL_SUBGROUP, 4, 4},
-    {MATMUL_SUBGROUP, 8, 8},         {MATMUL_SUBGROUP, 32, UINT32_MAX},
+    {MATMUL_TEXELS, 1, 1},           {MATMUL_TEXELS, 2, 2},   {MATMUL_TEXELS, 4, 4},
+    {MATMUL_TEXELS, 8, 8},           {MATMUL_TEXELS, 16, 32}, {MATMUL_STREAM, 256, UINT32_MAX},
+    {MATMUL_TEXELS, 16, UINT32_MAX}, {MATMUL_SUBGROUP, 1, 1}, {MATMUL_SUBGROUP, 2, 2},
+    {MATMUL_SUBGROUP, 4, 4},         {MATMUL_SUBGROUP, 8, 8}, {MATMUL_SUBGROUP, 32, UINT32_MAX},
 };
 static const struct preference prefer_narrow[] = {
     {MATMUL_PLAIN_1, 4, 3},

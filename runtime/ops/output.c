@@ -42,6 +42,8 @@ bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
                    caps->max_shared_bytes;
     case MATMUL_SHARED:
         return caps->max_shared_bytes >= 32768;
+    case MATMUL_STREAM:
+        return false;
     default:
         return true;
     }

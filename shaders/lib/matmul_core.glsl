@@ -1,4 +1,4 @@
-// The multiply-add core of every matmul-shaped kernel:
+// The multiply-add core of every matmul-shaped kernel but VARIANT_STREAM (matmul_stream.glsl):
 //   acc[r][v] = four columns of X . W^T at row held_row(r), unit held_unit(v).
 // Each output element is ONE chain acc = fma(x[m,k], w[n,k], acc) over k = 0, 1, .., K-1 whatever the variant, so a
 // row's result depends neither on the number of rows nor on the variant (on one driver). With LORA the chain goes on:
