@@ -39,7 +39,7 @@ run()
 # A slow device makes the program tell how far it is: lines that belong to no result.
 drop_progress()
 {
-    sed -i -E '/^(loading|generating|scoring|evaluating|converting): [0-9]+ % after /d' "$err"
+    sed -i -E '/^(loading|generating|scoring|evaluating|converting|measuring): [0-9]+ % after /d' "$err"
 }
 
 # ok ARGUMENT...: the program succeeds and has nothing to say on standard error.
