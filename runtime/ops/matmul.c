@@ -11,21 +11,39 @@
 /* ROWS x STEP / 4 loads of X an iteration are spread over the lanes; with few rows a longer step keeps them
  * busy. */
 const matmul_shape matmul_shapes[MATMUL_N_SHAPES] = {
-    {"texels 1", MATMUL_TEXELS, 1, 0, 8, 32},     {"texels 2", MATMUL_TEXELS, 2, 0, 8, 16},
-    {"texels 4", MATMUL_TEXELS, 4, 0, 8, 8},      {"texels 8", MATMUL_TEXELS, 8, 0, 8, 8},
-    {"texels 16", MATMUL_TEXELS, 16, 0, 8, 8},    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 4, 32},
-    {"subgroup 2", MATMUL_SUBGROUP, 2, 0, 4, 16}, {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 4, 8},
-    {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 4, 8},  {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 4, 8},
-    {"plain 1", MATMUL_PLAIN_1, 4, 32, 0, 0},     {"plain 4", MATMUL_PLAIN_4, 16, 32, 0, 0},
-    {"shared 64", MATMUL_SHARED, 64, 64, 0, 0},   {"stream 256", MATMUL_STREAM, 256, 0, 8, 128},
+    {"texels 1", MATMUL_TEXELS, 1, 0, 8, 32, 0},     {"texels 2", MATMUL_TEXELS, 2, 0, 8, 16, 0},
+    {"texels 4", MATMUL_TEXELS, 4, 0, 8, 8, 0},      {"texels 8", MATMUL_TEXELS, 8, 0, 8, 8, 0},
+    {"texels 16", MATMUL_TEXELS, 16, 0, 8, 8, 0},    {"subgroup 1", MATMUL_SUBGROUP, 1, 0, 4, 32, 0},
+    {"subgroup 2", MATMUL_SUBGROUP, 2, 0, 4, 16, 0}, {"subgroup 4", MATMUL_SUBGROUP, 4, 0, 4, 8, 0},
+    {"subgroup 8", MATMUL_SUBGROUP, 8, 0, 4, 8, 0},  {"subgroup 32", MATMUL_SUBGROUP, 32, 0, 4, 8, 0},
+    {"plain 1", MATMUL_PLAIN_1, 4, 32, 0, 0, 0},     {"plain 4", MATMUL_PLAIN_4, 16, 32, 0, 0, 0},
+    {"shared 64", MATMUL_SHARED, 64, 64, 0, 0, 0},   {"stream 256", MATMUL_STREAM, 256, 0, 8, 128, 0},
+    {"wave32 1", MATMUL_SUBGROUP, 1, 0, 4, 32, 32},  {"wave32 2", MATMUL_SUBGROUP, 2, 0, 4, 16, 32},
+    {"wave32 4", MATMUL_SUBGROUP, 4, 0, 4, 8, 32},   {"wave32 8", MATMUL_SUBGROUP, 8, 0, 4, 8, 32},
+    {"wave64 1", MATMUL_SUBGROUP, 1, 0, 4, 32, 64},  {"wave64 2", MATMUL_SUBGROUP, 2, 0, 4, 16, 64},
+    {"wave64 4", MATMUL_SUBGROUP, 4, 0, 4, 8, 64},   {"wave64 8", MATMUL_SUBGROUP, 8, 0, 4, 8, 64},
 };
 
 /* Sums that a lane of a GPU keeps in registers. Twice as many take all 256 that there are, or spill
  * (docs/gpu_kernels.md); CPU drivers keep them in memory anyway. */
 enum { GPU_LANE_SUMS = 64 };
 
+uint32_t matmul_shape_lanes(const gpu_caps *caps, const matmul_shape *shape)
+{
+    return shape->lanes ? shape->lanes : caps->subgroup_size;
+}
+
+/* Another subgroup size than the device's own, which it lets pipelines ask for. */
+static bool has_lanes(const gpu_caps *caps, uint32_t lanes)
+{
+    return caps->subgroup_size_control && lanes != caps->subgroup_size && lanes >= caps->min_subgroup_size &&
+           lanes <= caps->max_subgroup_size && lanes <= caps->max_invocations;
+}
+
 bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
 {
+    if (shape->lanes && !has_lanes(caps, shape->lanes))
+        return false;
     switch (shape->family) {
     case MATMUL_TEXELS:
     case MATMUL_SUBGROUP:
@@ -53,7 +71,7 @@ gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape, vkdlm
     gpu_spec spec = {.n = 11};
     bool subgroup =
         shape->family == MATMUL_SUBGROUP || shape->family == MATMUL_TEXELS || shape->family == MATMUL_STREAM;
-    spec.value[0] = caps->subgroup_size;
+    spec.value[0] = matmul_shape_lanes(caps, shape);
     spec.value[1] = shape->rows;
     spec.value[2] = shape->step;
     /* unpackHalf2x16 is exact on the CPU drivers (tested); GPUs may flush subnormals and have integer units
@@ -61,14 +79,15 @@ gpu_spec matmul_core_spec(const gpu_caps *caps, const matmul_shape *shape, vkdlm
     spec.value[9] = caps->type == GPU_TYPE_CPU;
     spec.value[10] = weight_blocks_code(dtype);
     if (subgroup && caps->subgroup_size_control)
-        spec.subgroup_size = caps->subgroup_size;
+        spec.subgroup_size = spec.value[0];
     return spec;
 }
 
 void matmul_core_groups(const gpu_caps *caps, const matmul_shape *shape, uint32_t n_rows, uint32_t n_columns,
                         uint32_t *x, uint32_t *y)
 {
-    uint32_t columns = shape->columns ? shape->columns : shape->lane_columns * caps->subgroup_size;
+    uint32_t columns =
+        shape->columns ? shape->columns : shape->lane_columns * matmul_shape_lanes(caps, shape);
     *x = (n_columns + columns - 1) / columns;
     *y = (n_rows + shape->rows - 1) / shape->rows;
 }

@@ -71,11 +71,15 @@ typedef struct matmul_shape {
     uint32_t rows;    /* of X a workgroup holds (STREAM: at most) */
     uint32_t columns; /* of Y a workgroup holds; 0: lane_columns for each lane of a subgroup */
     uint32_t lane_columns;
-    uint32_t step; /* values of k an iteration (SUBGROUP, TEXELS), a dispatch (STREAM) */
+    uint32_t step;  /* values of k an iteration (SUBGROUP, TEXELS), a dispatch (STREAM) */
+    uint32_t lanes; /* of SUBGROUP: the subgroup size that is asked for; 0: the device's own */
 } matmul_shape;
 
-#define MATMUL_N_SHAPES 14
+#define MATMUL_N_SHAPES 22
 extern const matmul_shape matmul_shapes[MATMUL_N_SHAPES];
+
+/* Lanes of a subgroup of the shape on the device. */
+uint32_t matmul_shape_lanes(const gpu_caps *caps, const matmul_shape *shape);
 
 /* Whether the device has what the shape needs. */
 bool matmul_shape_usable(const gpu_caps *caps, const matmul_shape *shape);

@@ -37,8 +37,8 @@ bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
     case MATMUL_SUBGROUP:
     case MATMUL_TEXELS:
         /* A workgroup holds whole panels, and their logits in shared memory. */
-        return caps->subgroup_size >= 8 &&
-               shape->rows * shape->lane_columns * caps->subgroup_size * sizeof(float) <=
+        return matmul_shape_lanes(caps, shape) >= 8 &&
+               shape->rows * shape->lane_columns * matmul_shape_lanes(caps, shape) * sizeof(float) <=
                    caps->max_shared_bytes;
     case MATMUL_SHARED:
         return caps->max_shared_bytes >= 32768;

@@ -252,6 +252,46 @@ static void test_without_memory_nothing_is_learned(void **state)
     }
 }
 
+/* ---- the table of products ---------------------------------------------------------------------------- */
+
+/* Whether a shape is among the candidates for so many rows. */
+static bool is_candidate(const gpu_caps *caps, uint32_t n_rows, const char *name)
+{
+    const matmul_shape *shapes[TUNE_MAX_CANDIDATES];
+    tune_key key = matmul_key(TUNE_MATMUL, VKDLM_DTYPE_F16, false, n_rows);
+    uint32_t n = matmul_candidates(caps, key.size, false, shapes);
+    assert_in_range(n, 1, TUNE_MAX_CANDIDATES);
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(shapes[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* A GPU whose pipelines may ask for 32 or 64 lanes has both; one without the choice has its own. */
+static void test_subgroup_sizes_are_candidates(void **state)
+{
+    (void)state;
+    gpu_caps caps = {.type = GPU_TYPE_DISCRETE,
+                     .subgroup_size = 64,
+                     .min_subgroup_size = 32,
+                     .max_subgroup_size = 64,
+                     .subgroup_shuffle = true,
+                     .subgroup_size_control = true,
+                     .max_shared_bytes = 32768,
+                     .max_invocations = 1024};
+    assert_true(is_candidate(&caps, 1, "subgroup 1"));
+    assert_true(is_candidate(&caps, 1, "wave32 1"));
+    assert_false(is_candidate(&caps, 1, "wave64 1")); /* its own */
+    assert_true(is_candidate(&caps, 8, "wave32 8"));
+    assert_true(is_candidate(&caps, 100, "shared 64"));
+    caps.subgroup_size = 32;
+    assert_true(is_candidate(&caps, 1, "wave64 1"));
+    assert_false(is_candidate(&caps, 1, "wave32 1"));
+    caps.subgroup_size_control = false;
+    assert_false(is_candidate(&caps, 1, "wave64 1"));
+    assert_true(is_candidate(&caps, 1, "subgroup 1"));
+}
+
 /* ---- the file -------------------------------------------------------------------------------------------
  */
 
@@ -507,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_the_budget_bounds_what_is_tried),
         cmocka_unit_test(test_the_slow_are_given_up),
         cmocka_unit_test(test_without_memory_nothing_is_learned),
+        cmocka_unit_test(test_subgroup_sizes_are_candidates),
         FILE_TEST(test_round_trip),
         FILE_TEST(test_foreign_files_are_ignored),
         FILE_TEST(test_damaged_files_are_ignored),
