@@ -38,6 +38,18 @@ for columns in 80 40 23; do
     }
 done
 
+# A recorded run is replayed like it was shown.
+# shellcheck disable=SC2086
+ok generate $ids -n 60 --steps 6 -q --trajectory "$work/run.trajectory.safetensors"
+for columns in 80 23; do
+    on_terminal "$columns" 24 view --text --speed 0 "$work/run.trajectory.safetensors"
+    grep -q $'\e\[[0-9]*A' "$out" || fail "view --text does not draw in place"
+    grep -q $'\e\[1;32m' "$out" || fail "view --text: fresh tokens have no colour"
+    fold -w "$columns" "$work/text" | sed 's/ *$//' > "$work/expected"
+    LC_ALL=C sed 's/[^ -~]\+/?/g' "$work/expected" > "$work/expected.ascii"
+    cmp -s "$work/screen" "$work/expected.ascii" || fail "view --text at $columns columns leaves another screen"
+done
+
 # A canvas higher than the terminal.
 # shellcheck disable=SC2086
 on_terminal 30 6 generate $ids -n 200 --steps 5 --show -q

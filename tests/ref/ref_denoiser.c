@@ -195,7 +195,15 @@ static vkdlm_status evaluate(denoiser *self, const eval_request *request, eval_r
             logits = logits_of(d, &request->sequences[row->sequence]);
         sequence = row->sequence;
         results[i] = result_of(d, request, row, logits + (size_t)row->position * d->net->vocab_size);
+        for (uint32_t k = 0; k < request->n_candidates; k++) {
+            candidate *to = &request->candidates[(size_t)i * request->n_candidates + k];
+            uint32_t v = k < d->law.n_kept ? d->law.kept[k] : 0;
+            *to = k < d->law.n_kept ? (candidate){(int32_t)v, (float)d->law.log_probs[v]}
+                                    : (candidate){-1, -INFINITY};
+        }
     }
+    if (request->device_ns)
+        *request->device_ns = 0;
     self->counters.submissions++;
     self->counters.output_rows += request->n_rows;
     for (uint32_t i = 0; i < request->n_sequences; i++)
