@@ -17,13 +17,6 @@ double bench_clock(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static double cpu_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -34,29 +27,23 @@ void bench_run(bench_item *items, uint32_t n_items, uint32_t n_rounds)
 {
     for (uint32_t i = 0; i < n_items; i++) {
         items[i].seconds = calloc(n_rounds, sizeof *items[i].seconds);
-        items[i].cpu_seconds = calloc(n_rounds, sizeof *items[i].cpu_seconds);
-        if (!items[i].seconds || !items[i].cpu_seconds)
+        if (!items[i].seconds)
             abort();
         items[i].run(items[i].user);
     }
     for (uint32_t round = 0; round < n_rounds; round++) {
         for (uint32_t i = 0; i < n_items; i++) {
-            double start = bench_clock(), cpu_start = cpu_clock();
+            double start = bench_clock();
             items[i].run(items[i].user);
             items[i].seconds[round] = bench_clock() - start;
-            items[i].cpu_seconds[round] = cpu_clock() - cpu_start;
         }
     }
-    for (uint32_t i = 0; i < n_items; i++) {
+    for (uint32_t i = 0; i < n_items; i++)
         qsort(items[i].seconds, n_rounds, sizeof *items[i].seconds, ascending);
-        qsort(items[i].cpu_seconds, n_rounds, sizeof *items[i].cpu_seconds, ascending);
-    }
 }
 
 void bench_free(bench_item *items, uint32_t n_items)
 {
-    for (uint32_t i = 0; i < n_items; i++) {
+    for (uint32_t i = 0; i < n_items; i++)
         free(items[i].seconds);
-        free(items[i].cpu_seconds);
-    }
 }

@@ -11,13 +11,9 @@
 /* One thing to be timed. */
 typedef struct bench_item {
     char name[64];
-    double flops, bytes; /* of one run */
-    double calls;        /* of what is timed in one run */
     void (*run)(void *user);
     void *user;
-    double *seconds;     /* filled: [n_rounds], ascending after bench_run */
-    double *cpu_seconds; /* of the whole process, likewise: on a CPU driver, work that other programs cannot
-                            slow */
+    double *seconds; /* filled: [n_rounds], ascending after bench_run */
 } bench_item;
 
 /* Runs every item once to warm up, then n_rounds times in turn. Allocates seconds; bench_free releases it. */
@@ -33,11 +29,6 @@ double bench_clock(void);
 static inline double bench_median(const bench_item *item, uint32_t n_rounds)
 {
     return item->seconds[n_rounds / 2];
-}
-
-static inline double bench_median_cpu(const bench_item *item, uint32_t n_rounds)
-{
-    return item->cpu_seconds[n_rounds / 2];
 }
 
 #endif

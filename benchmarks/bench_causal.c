@@ -102,7 +102,7 @@ static void add_prediction(bench_item *item, causal *network, uint32_t batch, ui
                             .x0 = p->x0};
     if (evaluations)
         set_program(p, evaluations, branches);
-    *item = (bench_item){.calls = 1, .run = run_prediction, .user = p};
+    *item = (bench_item){.run = run_prediction, .user = p};
     snprintf(item->name, sizeof item->name, "batch %u, %u evaluations%s", batch, evaluations,
              branches == 2 ? " x 2, guided" : "");
 }

@@ -63,6 +63,7 @@ typedef struct run {
     progress bar;
     bench_table table;
     uint32_t n_rows, n_skipped;
+    bool told;           /* the conditions */
     vkdlm_status status; /* of printing */
     vkdlm_error err;
     /* For the picture. */
@@ -150,12 +151,24 @@ static vkdlm_status draw(run *r, vkdlm_error *err)
 
 /* ---- callbacks ---------------------------------------------------------------------------------------- */
 
+/* In front of everything, but not in front of a mistake that leaves nothing to measure. */
+static vkdlm_status tell_conditions(run *r, vkdlm_error *err)
+{
+    if (r->told)
+        return VKDLM_OK;
+    r->told = true;
+    return r->values->common.json.given ? report_object(bench_conditions_json(&r->conditions), err)
+                                        : bench_table_conditions(&r->conditions, err);
+}
+
 static bool on_row(void *user, const vkdlm_bench_row *row)
 {
     run *r = user;
     progress_clear(&r->bar);
-    r->status = r->values->common.json.given ? report_object(bench_row_json(row), &r->err)
-                                             : bench_table_row(&r->table, row, &r->err);
+    r->status = tell_conditions(r, &r->err);
+    if (!r->status)
+        r->status = r->values->common.json.given ? report_object(bench_row_json(row), &r->err)
+                                                 : bench_table_row(&r->table, row, &r->err);
     if (!r->status)
         r->status = report_flush(&r->err);
     if (!r->status && !keep(r, row))
@@ -236,8 +249,7 @@ static vkdlm_status open_device(run *r, vkdlm_error *err)
         return status;
     vkdlm_device_get_info(r->device, &r->info);
     note_conditions(r);
-    return r->values->common.json.given ? report_object(bench_conditions_json(&r->conditions), err)
-                                        : bench_table_conditions(&r->conditions, err);
+    return VKDLM_OK;
 }
 
 static vkdlm_status measure(run *r, vkdlm_error *err)
@@ -264,13 +276,13 @@ static vkdlm_status measure(run *r, vkdlm_error *err)
     if (status && !stopped)
         return status;
     double seconds = progress_now() - begun;
-    vkdlm_status printed = VKDLM_OK;
-    if (v->common.json.given)
+    vkdlm_status printed = tell_conditions(r, err);
+    if (!printed && v->common.json.given)
         printed = report_object(json_pack("{s:s,s:o,s:o,s:o,s:b}", "kind", "summary", "rows",
                                           report_count(r->n_rows), "skipped", report_count(r->n_skipped),
                                           "seconds", report_real(seconds), "complete", (int)!stopped),
                                 err);
-    else if (!v->common.quiet.given)
+    else if (!printed && !v->common.quiet.given)
         printed = report_line(err, "\n%" PRIu32 " rows in %.1f s", r->n_rows, seconds);
     if (!printed && v->png.given)
         printed = draw(r, err);
