@@ -51,7 +51,7 @@ gfx10 (Navi 10)      | radeon    | amdgpu    | AMDGPU_GPU_ID=navi10
 gfx10.3 (Navi 21)    | radeon    | amdgpu    | AMDGPU_GPU_ID=navi21
 gfx11 (Navi 31)      | radeon    | amdgpu    | AMDGPU_GPU_ID=navi31
 gfx11.5 (Strix)      | radeon    | amdgpu    | AMDGPU_GPU_ID=strix1
-gfx12 (gfx1201)      | radeon    | amdgpu    | AMDGPU_GPU_ID=gfx1201
+gfx12 (Navi 48)      | radeon    | amdgpu    | AMDGPU_GPU_ID=gfx1201
 NVIDIA Ampere (NVK)  | nouveau   | nouveau   | NOUVEAU_CHIPSET=174
 Adreno 740 (Turnip)  | freedreno | freedreno | FD_GPU_ID=740
 Apple M1 (Honeykrisp)| asahi     | asahi     | VKDLM_NO_SETTING=
@@ -59,7 +59,7 @@ Apple M1 (Honeykrisp)| asahi     | asahi     | VKDLM_NO_SETTING=
 
 failed=0
 
-# finish NAME STATUS: tells how a run ended.
+# finish NAME STATUS: tells how a run ended, and what spills.
 finish()
 {
     local summary
@@ -104,6 +104,7 @@ unpack_mesa()
         dpkg -x "$archive" "$mesa/unpacking"
     done
     mv "$mesa/unpacking" "$mesa/root"
+    rm -r "$mesa/cache" "$mesa/lists"
 }
 
 # run_newer NAME DRIVER SHIM SETTING: with the newer Mesa's own C library, which the program then runs on.
