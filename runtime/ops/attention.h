@@ -34,7 +34,8 @@ typedef struct attention_variant {
 
 /* Lists the variants that a device can run for a shape, the one expected to be fastest first, and returns how
  * many there are (0 for an invalid shape). The order is a guess from the device's properties, the numbers
- * behind it are in the shaders' headers; the tuner (tune.h) times them. Every device can run ATTENTION_PLAIN. */
+ * behind it are in the shaders' headers; the tuner (tune.h) times them. Every device can run ATTENTION_PLAIN.
+ */
 uint32_t attention_variants(const gpu_caps *caps, const attention_shape *shape,
                             attention_variant out[ATTENTION_MAX_VARIANTS]);
 
@@ -56,8 +57,8 @@ typedef struct attention {
     const gpu_pipeline *rotate, *attend;
 } attention;
 
-/* variant NULL: what attention_choose says (attention_select.h). INVALID_ARGUMENT for a shape outside the limits above, and
- * what gpu_pipeline_get reports. */
+/* variant NULL: what attention_choose says (attention_select.h). INVALID_ARGUMENT for a shape outside the
+ * limits above, and what gpu_pipeline_get reports. */
 vkdlm_status attention_init(attention *op, gpu_device *device, const attention_shape *shape,
                             const attention_variant *variant, vkdlm_error *err);
 
