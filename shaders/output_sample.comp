@@ -38,7 +38,11 @@ layout(binding = 3) readonly buffer Bias { vec4 bias[]; };
 layout(binding = 4) readonly buffer Draws { output_draw draws[]; };
 
 // x of [row][unit].
+#ifdef VARIANT_SHARED
+#define tile stage // 64 x 16, as much as the loop staged
+#else
 shared vec4 tile[WORKGROUP_ROWS * WORKGROUP_UNITS];
+#endif
 
 void fill_tile()
 {
@@ -66,6 +70,9 @@ void main()
 {
     const uint PANELS = WORKGROUP_UNITS / 8;
     matmul_accumulate();
+#ifdef VARIANT_SHARED
+    barrier(); // the last stage has been read
+#endif
     fill_tile();
     barrier();
     uint n_invocations = gl_WorkGroupSize.x * gl_WorkGroupSize.y;

@@ -10,9 +10,9 @@ layout(local_size_x = 128) in;
 #define WORKGROUP_ROWS 64
 #define WORKGROUP_UNITS 16
 
-// [k][row] and [k][unit]
-shared float stage_x[32 * 64];
-shared vec4 stage_w[32 * 16];
+// Of X [k][row / 4], of W behind it [k][unit]. Free for other uses, behind a barrier, when the loop is over.
+shared vec4 stage[32 * 16 + 32 * 16];
+const uint STAGE_W = 32 * 16;
 
 vec4 acc[HELD_ROWS][HELD_UNITS];
 
@@ -73,19 +73,19 @@ void LOOP(uint depth, uint ld)
         [[unroll]] for (uint s = 0; s < 4; s++) {
             uint row = (me >> 3) + s * 16;
             [[unroll]] for (uint c = 0; c < 4; c++)
-                stage_x[((me & 7) * 4 + c) * 64 + row] = next_x[s][c];
-            stage_w[w_to + s * W_STEP] = next_w[s];
+                stage[((me & 7) * 4 + c) * 16 + (row >> 2)][row & 3] = next_x[s][c];
+            stage[STAGE_W + w_to + s * W_STEP] = next_w[s];
         }
         barrier(); // this stage is complete
         for (uint i0 = 0; i0 < 32; i0 += 4)
             [[unroll]] for (uint j = 0; j < 4; j++) {
                 uint i = i0 + j;
-                vec4 b0 = stage_w[i * 16 + (me & 7)];
-                vec4 b1 = stage_w[i * 16 + 8 + (me & 7)];
+                vec4 a = stage[i * 16 + (me >> 3)];
+                vec4 b0 = stage[STAGE_W + i * 16 + (me & 7)];
+                vec4 b1 = stage[STAGE_W + i * 16 + 8 + (me & 7)];
                 [[unroll]] for (uint r = 0; r < 4; r++) {
-                    float a = stage_x[i * 64 + (me >> 3) * 4 + r];
-                    acc[r][0] = fma(vec4(a), b0, acc[r][0]);
-                    acc[r][1] = fma(vec4(a), b1, acc[r][1]);
+                    acc[r][0] = fma(vec4(a[r]), b0, acc[r][0]);
+                    acc[r][1] = fma(vec4(a[r]), b1, acc[r][1]);
                 }
             }
     }
