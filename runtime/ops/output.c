@@ -40,8 +40,6 @@ bool output_shape_usable(const gpu_caps *caps, const matmul_shape *shape)
         return matmul_shape_lanes(caps, shape) >= 8 &&
                shape->rows * shape->lane_columns * matmul_shape_lanes(caps, shape) * sizeof(float) <=
                    caps->max_shared_bytes;
-    case MATMUL_SHARED:
-        return caps->max_shared_bytes >= 32768;
     case MATMUL_STREAM:
         return false;
     default:
