@@ -139,15 +139,15 @@ write_table()
         printf '%.0s---|' "${columns[@]}"
         printf '\n'
         awk -F '\t' '
-            FNR == 1 { file++ }
+            BEGIN { for (i = 1; i < ARGC; i++) column[ARGV[i]] = i }
             NF == 9 && $1 !~ /^kernel/ {
                 if (!($1 in seen)) { seen[$1] = 1; order[++n] = $1 }
-                cell[$1, file] = $3 " / " $8 (($5 + $6 > 0) ? " !" : "")
+                cell[$1, column[FILENAME]] = $3 " / " $8 (($5 + $6 > 0) ? " !" : "")
             }
             END {
                 for (i = 1; i <= n; i++) {
                     line = "| " order[i] " |"
-                    for (f = 1; f <= file; f++)
+                    for (f = 1; f < ARGC; f++)
                         line = line " " (((order[i], f) in cell) ? cell[order[i], f] : "") " |"
                     print line
                 }
