@@ -71,7 +71,8 @@ typedef struct vkdlm_bench_options {
     const vkdlm_bench_model *models;
     uint32_t n_models;
     bool (*on_row)(void *user, const vkdlm_bench_row *row); /* false stops the run (CANCELLED) */
-    /* A row that this device cannot run, and the sentence that says why. May be NULL. */
+    /* A row that this device cannot run, or of the selection one that would take too long on it, and the
+     * sentence that says why. May be NULL. */
     void (*on_skip)(void *user, const char *row, const char *why);
     /* Called before each row and between its timings; false stops the run (CANCELLED). May be NULL. */
     bool (*progress)(void *user, uint32_t done, uint32_t total, const char *row);
