@@ -29,7 +29,9 @@ typedef struct bench_lab {
      * from: the probe of the read bandwidth walks through as many. */
     uint64_t pool_bytes;
     uint32_t done, total;
-    const char *row; /* being measured */
+    const char *row;               /* being measured */
+    const struct bench_case *last; /* the kernel that was measured last, NULL: none; and its speed */
+    double last_gflops;
     /* What the probes gave while the row was measured. */
     bench_probes *probes; /* NULL: none are taken */
     double fma[BENCH_MAX_SAMPLES], read[BENCH_MAX_SAMPLES];
