@@ -6,7 +6,6 @@
 #include <vkdlm/trajectory.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "base/utf8.h"
 #include "trajectory.h"
 #include "trajectory_describe.h"
+#include "trajectory_spool.h"
 
 /* Rows of the spool that are read at once. */
 #define BLOCK_BYTES ((uint64_t)1 << 20)
@@ -56,70 +56,6 @@ struct vkdlm_recorder {
 
 static const char *const metadata_keys[N_METADATA] = {"format", "version", "kind",   "model",     "sampler",
                                                       "seed",   "device",  "prompt", "tokenizer", "mask_id"};
-
-/* ---- the spool -------------------------------------------------------------------------------------- */
-
-/* A file without a name in the target's directory, or where the system keeps such files. -1 and errno. */
-static int open_spool(const char *path)
-{
-    char *dir = file_dirname(path);
-    if (!dir)
-        return -1;
-    int fd = -1;
-#ifdef O_TMPFILE
-    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-#endif
-    char *name = fd < 0 ? file_join(dir, ".vkdlm-spool-XXXXXX") : NULL;
-    if (name) {
-        fd = mkstemp(name);
-        if (fd >= 0)
-            unlink(name);
-    }
-    free(name);
-    free(dir);
-    if (fd >= 0)
-        return fd;
-    FILE *file = tmpfile();
-    if (!file)
-        return -1;
-    fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 0);
-    fclose(file);
-    return fd;
-}
-
-static vkdlm_status spool_failed(const vkdlm_recorder *r, int code, vkdlm_error *err)
-{
-    return error_set(err, VKDLM_IO, "cannot keep the steps of '%s' on the disk: %s", r->path, strerror(code));
-}
-
-static vkdlm_status spool_write(const vkdlm_recorder *r, vkdlm_error *err)
-{
-    for (uint64_t done = 0; done < r->row_bytes;) {
-        ssize_t n = pwrite(r->spool, r->row + done, (size_t)(r->row_bytes - done),
-                           (off_t)(r->n_rows * r->row_bytes + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return spool_failed(r, n < 0 ? errno : EIO, err);
-        done += (uint64_t)n;
-    }
-    return VKDLM_OK;
-}
-
-static vkdlm_status spool_read(const vkdlm_recorder *r, uint64_t first, uint64_t n_rows, unsigned char *out,
-                               vkdlm_error *err)
-{
-    uint64_t bytes = n_rows * r->row_bytes;
-    for (uint64_t done = 0; done < bytes;) {
-        ssize_t n = pread(r->spool, out + done, (size_t)(bytes - done), (off_t)(first * r->row_bytes + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return spool_failed(r, n < 0 ? errno : EIO, err);
-        done += (uint64_t)n;
-    }
-    return VKDLM_OK;
-}
 
 /* ---- rows ------------------------------------------------------------------------------------------- */
 
@@ -206,7 +142,8 @@ static bool append_row(vkdlm_recorder *r)
     if (r->n_rows == INT32_MAX)
         return failed(r, error_set(&r->error, VKDLM_UNSUPPORTED,
                                    "'%s': expected at most %d steps, found more", r->path, INT32_MAX));
-    vkdlm_status status = spool_write(r, &r->error);
+    vkdlm_status status =
+        spool_write(r->spool, r->path, r->row, r->row_bytes, r->n_rows * r->row_bytes, &r->error);
     if (status)
         return failed(r, status);
     r->n_rows++;
@@ -491,7 +428,7 @@ static vkdlm_status write_tensor(const vkdlm_recorder *r, const contents *c, uin
         at ? vkdlm_tensors_writer_write(writer, index, 0, c->head[index], (size_t)at, err) : VKDLM_OK;
     for (uint64_t row = 0; bytes && row < r->n_rows && !status; row += block_rows) {
         uint64_t n = u64_min(block_rows, r->n_rows - row);
-        status = spool_read(r, row, n, block, err);
+        status = spool_read(r->spool, r->path, block, n * r->row_bytes, row * r->row_bytes, err);
         for (uint64_t i = 0; i < n; i++)
             memmove(block + i * bytes, block + i * r->row_bytes + r->column_at[c->column[index]],
                     (size_t)bytes);
@@ -646,8 +583,8 @@ vkdlm_status vkdlm_recorder_create(const char *path, const vkdlm_recorder_option
     vkdlm_status status = r->path && set_metadata(r, o) ? VKDLM_OK : out_of_memory(r, err);
     if (!status)
         status = probe_target(path, err);
-    if (!status && (r->spool = open_spool(path)) < 0)
-        status = spool_failed(r, errno, err);
+    if (!status && (r->spool = spool_open(path)) < 0)
+        status = spool_failed(path, errno, err);
     if (status) {
         vkdlm_recorder_abort(r);
         return status;

@@ -114,8 +114,8 @@ static vkdlm_status reserve_rows(masked_loop *loop, uint32_t n, vkdlm_error *err
         loop->results = results;
     uint64_t n_candidates = (uint64_t)n * loop->plan.n_candidates + 1;
     candidate *candidates = n_candidates <= SIZE_MAX / sizeof *candidates
-                                     ? realloc(loop->candidates, (size_t)n_candidates * sizeof *candidates)
-                                     : NULL;
+                                ? realloc(loop->candidates, (size_t)n_candidates * sizeof *candidates)
+                                : NULL;
     if (candidates)
         loop->candidates = candidates;
     if (!rows || !results || !candidates)
