@@ -1,0 +1,125 @@
+/* What a run tells of its positions and steps, the same for both kinds of runs.
+ *
+ * A step of a masked run is an evaluation of the whole canvas; a step of a flow's run is a new token, and
+ * what was evaluated for it are the looks at its position. Step 0 is the start. */
+#ifndef VIEWER_ANALYSIS_H
+#define VIEWER_ANALYSIS_H
+
+#include <vector>
+
+#include "run.h"
+
+namespace viewer
+{
+
+/* One evaluation of one position. */
+struct look {
+    uint32_t step;      /* 1 .. n_steps */
+    float time;         /* t */
+    float entropy;      /* nats; NaN when not recorded */
+    const int32_t *ids; /* [n_candidates], -1: fewer; NULL when none were recorded */
+    const float *probabilities;
+};
+
+/* A position after a step. */
+struct moment {
+    int32_t token; /* -1: masked, or not reached yet */
+    bool given;    /* part of what the run began from */
+    bool changed;  /* took its token in this step */
+};
+
+/* A quantity over the steps. values[0 .. n_steps]; NaN: nothing to tell. */
+struct series {
+    const char *name, *unit;
+    std::vector<float> values;
+    float most; /* of the finite values, 0 when there are none */
+};
+
+class analysis
+{
+  public:
+    explicit analysis(const run &r);
+
+    const run &source() const
+    {
+        return *run_;
+    }
+    bool is_flow() const
+    {
+        return flow_;
+    }
+    uint32_t n_steps() const
+    {
+        return n_steps_;
+    }
+    uint32_t length() const
+    {
+        return length_;
+    }
+    uint32_t n_candidates() const
+    {
+        return n_candidates_;
+    }
+
+    moment at(uint32_t step, uint32_t position) const;
+    /* Token at the end of the run, -1 when it stayed masked. */
+    int32_t final_token(uint32_t position) const
+    {
+        return final_[position];
+    }
+    /* Step after which the position kept its token: 0: given, -1: never. */
+    int32_t committed(uint32_t position) const
+    {
+        return committed_[position];
+    }
+    /* Of the token when it was committed; NaN when it was not recorded. */
+    float commit_probability(uint32_t position) const
+    {
+        return probability_[position];
+    }
+
+    /* The evaluations of a position in order. */
+    uint32_t n_looks(uint32_t position) const;
+    look get_look(uint32_t position, uint32_t index) const;
+    /* Looks at the position that were over after a step: index of the last is this - 1. */
+    uint32_t looks_until(uint32_t step, uint32_t position) const;
+
+    /* Entropy of the latest look, NaN without one. */
+    float entropy(uint32_t step, uint32_t position) const;
+    /* Most probable token of the latest look (of a flow's token: of its first, the base model's), -1 without
+     * one. */
+    int32_t candidate(uint32_t step, uint32_t position) const;
+    /* Largest finite entropy of the run, at least a small number. */
+    float most_entropy() const
+    {
+        return most_entropy_;
+    }
+
+    const std::vector<series> &curves() const
+    {
+        return curves_;
+    }
+    uint32_t n_masked(uint32_t step) const;
+    double time(uint32_t step) const;
+    int64_t evaluations(uint32_t step) const;
+
+  private:
+    void read_masked();
+    void read_flow();
+    void add_series(const char *name, const char *unit, std::vector<float> values);
+
+    const run *run_;
+    bool flow_;
+    uint32_t n_steps_, length_, n_candidates_;
+    std::vector<int32_t> final_, committed_;
+    std::vector<float> probability_;
+    std::vector<uint32_t> looks_;    /* steps of the looks, position after position (masked runs) */
+    std::vector<size_t> first_look_; /* [length + 1] into looks_ */
+    std::vector<series> curves_;
+    std::vector<uint32_t> masked_;
+    float most_entropy_ = 0.01F;
+};
+
+} // namespace viewer
+
+#endif

@@ -1,0 +1,250 @@
+/* The canvas: the text as text, each token on the colour of a quantity. */
+#include <algorithm>
+#include <cmath>
+
+#include "scene.h"
+
+namespace viewer
+{
+namespace
+{
+
+/* The text of a sheet after a step. */
+struct canvas_text {
+    std::vector<character> characters;
+    uint32_t n_prompt; /* positions before the run's own: 1 for the prompt of a flow */
+};
+
+/* What a masked position keeps room for: its best guess, or the token that it ends with. */
+text_token placeholder(const scene &s, const sheet &sh, uint32_t step, uint32_t position)
+{
+    int32_t id = s.state.guesses && !sh.facts.is_flow() ? sh.facts.candidate(step, position) : -1;
+    bool guess = id >= 0;
+    if (!guess)
+        id = sh.facts.final_token(position);
+    if (id < 0)
+        return {"    ", true, true, -1};
+    std::string_view bytes = sh.source->piece(id);
+    return {bytes, bytes.data() != nullptr, !guess, id};
+}
+
+canvas_text read_text(const scene &s, const sheet &sh, uint32_t step)
+{
+    canvas_text out = {};
+    std::vector<text_token> tokens;
+    const vkdlm_trajectory_info &info = sh.source->info();
+    if (sh.facts.is_flow() && *info.prompt) {
+        tokens.push_back({info.prompt, true, false, -1});
+        out.n_prompt = 1;
+    }
+    for (uint32_t i = 0; i < sh.facts.length(); i++) {
+        moment m = sh.facts.at(step, i);
+        if (m.token < 0) {
+            tokens.push_back(placeholder(s, sh, step, i));
+            continue;
+        }
+        std::string_view bytes = sh.source->piece(m.token);
+        tokens.push_back({bytes, bytes.data() != nullptr, false, m.token});
+    }
+    out.characters = decode_text(tokens);
+    return out;
+}
+
+struct fitted {
+    text_layout layout;
+    const ImFont *font;
+    float line_height;
+};
+
+/* The largest of the fonts by which the text fits; else the smallest. */
+fitted fit(const scene &s, const canvas_text &text, uint32_t n_positions, float width, float height)
+{
+    fitted out = {};
+    for (ImFont *font : s.fonts.text) {
+        auto measure = [font](uint32_t code) {
+            return font->GetCharAdvance(static_cast<ImWchar>(code > 0xFFFF ? replacement : code));
+        };
+        out.font = font;
+        out.line_height = std::round(font->FontSize * 1.5F);
+        out.layout = lay_out(text.characters, n_positions, measure, width, std::round(font->FontSize * 0.3F));
+        if (static_cast<float>(out.layout.n_lines) * out.line_height <= height)
+            break;
+    }
+    return out;
+}
+
+colour token_fill(const scene &s, const sheet &sh, uint32_t step, uint32_t position, const moment &m)
+{
+    const theme &t = s.colours();
+    float level = quantity_level(sh.facts, s.state.shown, step, position);
+    if (m.token < 0) {
+        if (s.state.shown == quantity::candidate && !std::isnan(level))
+            return with_alpha(level > 0.5F ? t.same : t.other, 0.35F);
+        float entropy = sh.facts.entropy(step, position) / sh.facts.most_entropy();
+        return std::isnan(entropy) ? 0 : mix(t.mask_low, t.mask_high, std::clamp(entropy, 0.0F, 1.0F));
+    }
+    if (m.given)
+        return t.given;
+    if (s.state.shown == quantity::candidate)
+        return std::isnan(level) ? t.unknown : level > 0.5F ? t.same : t.other;
+    return viridis(level, t.unknown);
+}
+
+/* Room of a box on the screen, a little wider than its text where there is a space for that. */
+area room_of(const scene &s, const fitted &f, const text_box &box, const area &where)
+{
+    const float u = s.unit, half_gap = 0.5F * u;
+    float left = box.ink_x0 > box.x0 ? -2 * u : half_gap, right = box.ink_x1 < box.x1 ? 2 * u : -half_gap;
+    float y = where.y0 + static_cast<float>(box.line) * f.line_height, height = f.font->FontSize + 4 * u;
+    y += std::floor((f.line_height - height) / 2);
+    area out = {where.x0 + box.ink_x0 + left, y, where.x0 + box.ink_x1 + right, y + height};
+    out.x1 = std::max(out.x1, out.x0 + 2 * u);
+    return out;
+}
+
+std::string box_text(const canvas_text &text, const text_box &box)
+{
+    std::string out;
+    for (uint32_t i = box.first; i < box.first + box.n; i++)
+        if (!text.characters[i].hidden)
+            append_utf8(out, text.characters[i].code);
+    return out;
+}
+
+void draw_token(scene &s, sheet &sh, const fitted &f, const canvas_text &text, const text_box &box,
+                const area &where, uint32_t position, uint32_t step)
+{
+    const theme &t = s.colours();
+    const float u = s.unit, rounding = 3 * u;
+    area room = room_of(s, f, box, where);
+    moment m = sh.facts.at(step, position);
+    bool only_feed = box.breaks && box.ink_x1 <= box.ink_x0;
+    if (only_feed)
+        room.x1 = room.x0 + text_width(s.fonts.small, "\u21B5") + 2 * u;
+    colour c = token_fill(s, sh, step, position, m);
+    if (c)
+        fill(room, c, rounding);
+    else
+        outline(room, t.mask_unknown, rounding, 1);
+    float text_y = room.y0 + (room.height() - f.font->FontSize) / 2;
+    colour ink = m.token < 0 || m.given ? t.text : ink_on(c);
+    put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(text, box));
+    if (only_feed && m.token >= 0)
+        put_text(s.fonts.small, room.x0 + u, room.y0 + (room.height() - s.fonts.small->FontSize) / 2, ink,
+                 "\u21B5");
+    if (m.changed) {
+        area ring = {room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u};
+        outline(ring, t.changed, rounding + u, 2 * u);
+    }
+    sh.drawn.push_back({position, room, c});
+    sh.line_of.push_back(box.line);
+}
+
+/* Rings around what the mouse points at and what is selected. */
+void draw_marks(const scene &s, const sheet &sh)
+{
+    const theme &t = s.colours();
+    const float u = s.unit;
+    for (const drawn_token &d : sh.drawn) {
+        bool selected = d.position == s.state.selected, hovered = d.position == s.state.hovered;
+        if (!selected && !hovered)
+            continue;
+        area ring = {d.box.x0 - 2 * u, d.box.y0 - 2 * u, d.box.x1 + 2 * u, d.box.y1 + 2 * u};
+        outline(ring, t.panel, 5 * u, 2 * u);
+        outline({ring.x0 - u, ring.y0 - u, ring.x1 + u, ring.y1 + u}, t.text, 5 * u,
+                selected ? 2.5F * u : 1.5F * u);
+    }
+}
+
+/* Tokens that differ from the other run's at the same position get a line below. */
+void draw_differences(const scene &s, const sheet &sh, const sheet &other, uint32_t step)
+{
+    const float u = s.unit;
+    for (const drawn_token &d : sh.drawn) {
+        int32_t mine = sh.facts.at(step, d.position).token;
+        if (mine < 0)
+            continue;
+        int32_t theirs = d.position < other.facts.length() ? other.facts.final_token(d.position) : -1;
+        if (mine != theirs || sh.source->piece(mine) != other.source->piece(theirs))
+            fill({d.box.x0, d.box.y1 + u, d.box.x1, d.box.y1 + 3 * u}, s.colours().other);
+    }
+}
+
+/* The mouse: pointing, and clicking to select. */
+void take_mouse(scene &s, sheet &sh, const area &where)
+{
+    std::string id = "canvas" + std::to_string(&sh - s.sheets.data());
+    bool pressed = press_area(id.c_str(), where);
+    if (!ImGui::IsItemHovered())
+        return;
+    ImVec2 mouse = ImGui::GetIO().MousePos;
+    s.active = static_cast<size_t>(&sh - s.sheets.data());
+    for (const drawn_token &d : sh.drawn)
+        if (d.box.holds(mouse))
+            s.state.hovered = d.position;
+    if (pressed)
+        s.state.selected = s.state.hovered == s.state.selected ? -1 : s.state.hovered;
+}
+
+} // namespace
+
+void draw_canvas(scene &s, sheet &sh, const area &where)
+{
+    const uint32_t step = s.step_of(sh);
+    canvas_text text = read_text(s, sh, step);
+    const uint32_t n_positions = sh.facts.length() + text.n_prompt;
+    const float inset = 4 * s.unit;
+    fitted f = fit(s, text, n_positions, where.width() - 2 * inset, where.height());
+    const float over = static_cast<float>(f.layout.n_lines) * f.line_height - where.height();
+    if (over <= 0)
+        s.state.canvas_scroll = 0;
+    else if (hovers(where))
+        s.state.canvas_scroll -= ImGui::GetIO().MouseWheel * 3 * f.line_height;
+    s.state.canvas_scroll = std::clamp(s.state.canvas_scroll, 0.0F, std::max(over, 0.0F));
+    const float y0 = std::floor(where.y0 - s.state.canvas_scroll);
+    const area page = {where.x0 + inset, y0, where.x1 - inset, where.y1};
+    sh.drawn.clear();
+    sh.line_of.clear();
+    ImGui::PushClipRect(ImVec2(where.x0 - inset, where.y0 - inset),
+                        ImVec2(where.x1 + inset, where.y1 + inset), true);
+    for (const text_box &box : f.layout.boxes) {
+        if (box.position < text.n_prompt) {
+            area room = room_of(s, f, box, page);
+            fill(room, s.colours().given, 3 * s.unit);
+            put_text(f.font, page.x0 + box.x0, room.y0 + (room.height() - f.font->FontSize) / 2,
+                     s.colours().text, box_text(text, box));
+            continue;
+        }
+        draw_token(s, sh, f, text, box, page, box.position - text.n_prompt, step);
+    }
+    if (s.sheets.size() == 2)
+        draw_differences(s, sh, s.sheets[&sh == s.sheets.data() ? 1 : 0], step);
+    take_mouse(s, sh, where);
+    draw_marks(s, sh);
+    ImGui::PopClipRect();
+}
+
+void select_line(scene &s, int direction)
+{
+    const sheet &sh = s.front();
+    auto middle = [&](size_t i) { return (sh.drawn[i].box.x0 + sh.drawn[i].box.x1) / 2; };
+    size_t from = sh.drawn.size();
+    for (size_t i = 0; i < sh.drawn.size() && from == sh.drawn.size(); i++)
+        if (sh.drawn[i].position == s.state.selected)
+            from = i;
+    if (from == sh.drawn.size()) {
+        apply(s.state, action::select_next);
+        return;
+    }
+    int64_t line = int64_t{sh.line_of[from]} + direction;
+    float nearest = FLT_MAX;
+    for (size_t i = 0; i < sh.drawn.size(); i++) {
+        float distance = std::fabs(middle(i) - middle(from));
+        if (sh.line_of[i] == line && distance < nearest) {
+            nearest = distance;
+            s.state.selected = sh.drawn[i].position;
+        }
+    }
+}
+
+} // namespace viewer

@@ -1,0 +1,56 @@
+/* The Vulkan objects that both back ends draw with. */
+#ifndef VIEWER_GPU_H
+#define VIEWER_GPU_H
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <vulkan/vulkan.h>
+
+namespace viewer
+{
+
+class gpu
+{
+  public:
+    gpu() = default;
+    ~gpu();
+    gpu(const gpu &) = delete;
+    gpu &operator=(const gpu &) = delete;
+
+    /* Makes the instance. False with a sentence in error. */
+    bool open_instance(const std::vector<const char *> &extensions, std::string &error);
+    /* Makes the device: number `index` of those that fit, -1: the fastest kind. `surface` may be
+     * VK_NULL_HANDLE: then nothing is presented. */
+    bool open_device(int index, VkSurfaceKHR surface, std::string &error);
+
+    /* What ImGui draws with in this render pass, its fonts uploaded. Called again after the fonts changed. */
+    bool attach(VkRenderPass pass, uint32_t n_images, std::string &error);
+    void detach();
+
+    /* Runs commands and waits for them. */
+    bool submit(const std::function<void(VkCommandBuffer)> &record, std::string &error);
+    /* Type of memory among `types` that has these properties; UINT32_MAX: none. */
+    uint32_t memory_type(uint32_t types, VkMemoryPropertyFlags properties) const;
+
+    VkInstance instance = VK_NULL_HANDLE;
+    VkPhysicalDevice physical = VK_NULL_HANDLE;
+    VkDevice device = VK_NULL_HANDLE;
+    VkQueue queue = VK_NULL_HANDLE;
+    uint32_t family = 0;
+
+  private:
+    VkDescriptorPool descriptors_ = VK_NULL_HANDLE;
+    VkCommandPool commands_ = VK_NULL_HANDLE;
+    bool attached_ = false;
+};
+
+/* A render pass that clears one image of this format and leaves it in `last`. */
+VkRenderPass make_pass(VkDevice device, VkFormat format, VkImageLayout last);
+
+std::string vulkan_error(const char *what, VkResult result);
+
+} // namespace viewer
+
+#endif

@@ -1,0 +1,107 @@
+/* vkdlm-view FILE [OTHER]: shows recorded runs, in a window or as pictures. `vkdlm view` starts it. */
+#include <cmath>
+#include <cstdio>
+#include <new>
+
+#include "export.h"
+#include "options.h"
+#include "window.h"
+
+namespace viewer
+{
+namespace
+{
+
+enum { exit_good = 0, exit_failed = 1, exit_usage = 2 };
+
+int complain(const std::string &sentence)
+{
+    std::string line;
+    for (char c : sentence)
+        line += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+    fprintf(stderr, "vkdlm: %s\n", line.c_str());
+    return exit_failed;
+}
+
+bool open_runs(const options &o, scene &s, std::string &error)
+{
+    for (const std::string &path : o.files) {
+        std::unique_ptr<run> r = open_file(path, error);
+        if (!r)
+            return false;
+        s.sheets.emplace_back(std::move(r));
+        const analysis &facts = s.sheets.back().facts;
+        s.state.n_steps = std::max(s.state.n_steps, facts.n_steps());
+        s.state.length = std::max(s.state.length, facts.length());
+    }
+    if (s.sheets.size() == 2 && s.sheets[0].facts.is_flow() != s.sheets[1].facts.is_flow()) {
+        error = "runs of masked diffusion and of a flow cannot be compared: '" + o.files[0] + "' and '" +
+                o.files[1] + "'";
+        return false;
+    }
+    return true;
+}
+
+bool set_state(const options &o, scene &s, std::string &error)
+{
+    if (o.step > static_cast<int64_t>(s.state.n_steps)) {
+        error = "'--step' is 0 to " + std::to_string(s.state.n_steps) + " of this file, not " +
+                std::to_string(o.step);
+        return false;
+    }
+    if (o.select >= static_cast<int64_t>(s.state.length)) {
+        error = "'--select' is below " + std::to_string(s.state.length) + " for this file, not " +
+                std::to_string(o.select);
+        return false;
+    }
+    s.state.step = o.step >= 0 ? static_cast<uint32_t>(o.step) : o.offscreen() ? s.state.n_steps : 0;
+    s.state.selected = o.select;
+    s.state.shown = o.shown;
+    s.state.guesses = o.guesses;
+    s.state.dark = o.dark;
+    s.state.speed = o.speed;
+    return true;
+}
+
+int start(const std::vector<std::string> &words)
+{
+    options o;
+    std::string error;
+    if (!read_options(words, o, error)) {
+        complain(error);
+        return exit_usage;
+    }
+    if (o.help) {
+        puts("vkdlm-view is started by 'vkdlm view'; 'vkdlm view --help' lists its options.");
+        return exit_good;
+    }
+    scene s;
+    bool opened = open_runs(o, s, error);
+    if (opened && !set_state(o, s, error)) {
+        complain(error);
+        return exit_usage;
+    }
+    if (!opened) {
+        complain(error);
+        if (!o.offscreen()) {
+            s.sheets.clear();
+            s.state.problem = error;
+            show_window(o, s, error);
+        }
+        return exit_failed;
+    }
+    bool good = o.offscreen() ? export_pictures(o, s, error) : show_window(o, s, error);
+    return good ? exit_good : complain(error);
+}
+
+} // namespace
+} // namespace viewer
+
+int main(int argc, char **argv)
+{
+    try {
+        return viewer::start({argv + 1, argv + argc});
+    } catch (const std::bad_alloc &) {
+        return viewer::complain("not enough memory to show the run");
+    }
+}

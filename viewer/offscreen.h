@@ -1,0 +1,44 @@
+/* Frames without a display: drawn into an image and read back. */
+#ifndef VIEWER_OFFSCREEN_H
+#define VIEWER_OFFSCREEN_H
+
+#include "gpu.h"
+#include "scene.h"
+
+namespace viewer
+{
+
+/* 4 bytes a pixel, red first, rows from top to bottom. */
+struct picture {
+    uint32_t width, height;
+    std::vector<uint8_t> pixels;
+};
+
+class offscreen
+{
+  public:
+    ~offscreen();
+    /* Needs a current ImGui context whose fonts are loaded. False with a sentence in error. */
+    bool open(int device, uint32_t width, uint32_t height, std::string &error);
+    /* Draws a frame of the scene. */
+    bool draw(scene &s, picture &out, std::string &error);
+
+  private:
+    bool make_image(std::string &error);
+    bool make_buffer(std::string &error);
+    bool bind(VkMemoryRequirements needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
+              std::string &error);
+
+    gpu gpu_;
+    uint32_t width_ = 0, height_ = 0;
+    VkImage image_ = VK_NULL_HANDLE;
+    VkImageView view_ = VK_NULL_HANDLE;
+    VkRenderPass pass_ = VK_NULL_HANDLE;
+    VkFramebuffer framebuffer_ = VK_NULL_HANDLE;
+    VkBuffer buffer_ = VK_NULL_HANDLE;
+    VkDeviceMemory image_memory_ = VK_NULL_HANDLE, buffer_memory_ = VK_NULL_HANDLE;
+};
+
+} // namespace viewer
+
+#endif

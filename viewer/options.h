@@ -1,0 +1,35 @@
+/* The command line of vkdlm-view. `vkdlm view` has the same options, tells of them and checks them first. */
+#ifndef VIEWER_OPTIONS_H
+#define VIEWER_OPTIONS_H
+
+#include <string>
+#include <vector>
+
+#include "quantity.h"
+
+namespace viewer
+{
+
+struct options {
+    std::vector<std::string> files; /* one or two */
+    std::string png, gif, frames, layout;
+    int64_t step = -1, select = -1; /* -1: not given */
+    uint32_t width = 1280, height = 800;
+    double scale = 0, speed = 8; /* scale 0: that of the display, or by the picture's size */
+    int device = -1;
+    quantity shown = quantity::commit_step;
+    bool dark = false, guesses = false, help = false;
+
+    /* Whether pictures are made, and no window. */
+    bool offscreen() const
+    {
+        return !png.empty() || !gif.empty() || !frames.empty() || !layout.empty();
+    }
+};
+
+/* False with a sentence in error. */
+bool read_options(const std::vector<std::string> &words, options &out, std::string &error);
+
+} // namespace viewer
+
+#endif

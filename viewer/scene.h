@@ -1,0 +1,125 @@
+/* A frame: what it is drawn from, and the panels that draw it. Each panel is a file of its own. */
+#ifndef VIEWER_SCENE_H
+#define VIEWER_SCENE_H
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <imgui.h>
+
+#include "layout.h"
+#include "palette.h"
+#include "state.h"
+
+namespace viewer
+{
+
+struct area {
+    float x0, y0, x1, y1;
+    float width() const
+    {
+        return x1 - x0;
+    }
+    float height() const
+    {
+        return y1 - y0;
+    }
+    bool holds(ImVec2 p) const
+    {
+        return p.x >= x0 && p.x < x1 && p.y >= y0 && p.y < y1;
+    }
+};
+
+constexpr int n_text_fonts = 4;
+
+struct font_set {
+    ImFont *ui, *small, *bold;
+    ImFont *text[n_text_fonts]; /* of the canvas, largest first */
+};
+
+/* Where a token was drawn, for tests and for the mouse. */
+struct drawn_token {
+    uint32_t position;
+    area box;
+    colour fill; /* 0: none */
+};
+
+/* One run with its canvas. */
+struct sheet {
+    sheet(std::unique_ptr<run> source_run);
+
+    std::unique_ptr<run> source;
+    analysis facts;
+    std::string details; /* of the run, one line for people */
+    /* The canvas as it was drawn last. */
+    std::vector<drawn_token> drawn;
+    std::vector<uint32_t> line_of; /* of each entry of drawn */
+};
+
+struct scene {
+    std::vector<sheet> sheets; /* one, or two that are compared */
+    view_state state;
+    font_set fonts = {};
+    float unit = 1;    /* pixels of a point: 1 on an ordinary display */
+    size_t active = 0; /* the sheet that the panels tell about */
+
+    const theme &colours() const
+    {
+        return get_theme(state.dark);
+    }
+    sheet &front()
+    {
+        return sheets[active];
+    }
+    /* The step of a sheet: runs that are shorter stay at their end. */
+    uint32_t step_of(const sheet &s) const
+    {
+        return std::min(state.step, s.facts.n_steps());
+    }
+};
+
+/* Loads fonts for the runs' text into the atlas of the current context. False with a sentence in error when
+ * there is no font at all. */
+bool load_fonts(scene &s, std::string &error);
+/* Whether the canvas' font has a sign for it. */
+bool has_glyph(const ImFont *font, uint32_t code);
+
+/* Draws everything between ImGui::NewFrame and ImGui::Render, and lets the mouse act on the state. */
+void draw_frame(scene &s);
+/* Selects the token on the line below (+1) or above (-1), nearest to the selected one. */
+void select_line(scene &s, int direction);
+
+/* The panels. `where` is the inside of their card. */
+void draw_canvas(scene &s, sheet &sh, const area &where);
+void draw_legend(scene &s, const area &where);
+void draw_timeline(scene &s, const area &where);
+void draw_token_panel(scene &s, const area &where);
+void draw_heat_map(scene &s, const area &where);
+void draw_flow_panel(scene &s, const area &where);
+void draw_help(scene &s);
+void draw_problem(scene &s);
+
+/* ---- drawing.cpp: what they share ------------------------------------------------------------------ */
+
+float text_width(const ImFont *font, const std::string &text);
+void put_text(const ImFont *font, float x, float y, colour c, const std::string &text);
+/* The same, cut with an ellipsis where it would be wider than `width`. Returns its width. */
+float put_text_within(const ImFont *font, float x, float y, float width, colour c, const std::string &text);
+void put_text_right(const ImFont *font, float x1, float y, colour c, const std::string &text);
+__attribute__((format(printf, 1, 2))) std::string format_text(const char *format, ...);
+
+void fill(const area &a, colour c, float rounding = 0);
+void outline(const area &a, colour c, float rounding, float thickness);
+void draw_card(const scene &s, const area &a);
+/* A button that takes the mouse; true when it was pressed. */
+bool press_area(const char *id, const area &a);
+bool hovers(const area &a);
+
+/* A line through points; breaks where a value is NaN. y of 0 .. most is the area from bottom to top. */
+void draw_curve(const area &a, const std::vector<float> &x, const std::vector<float> &y, float most, colour c,
+                float thickness);
+
+} // namespace viewer
+
+#endif

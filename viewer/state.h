@@ -1,0 +1,90 @@
+/* What the user has chosen: everything that a frame depends on beside the runs. Knows nothing of windows. */
+#ifndef VIEWER_STATE_H
+#define VIEWER_STATE_H
+
+#include <string>
+#include <vector>
+
+#include "quantity.h"
+
+namespace viewer
+{
+
+enum class action {
+    none,
+    play,
+    step_forward,
+    step_back,
+    leap_forward,
+    leap_back,
+    first,
+    last,
+    faster,
+    slower,
+    select_next,
+    select_previous,
+    select_down,
+    select_up,
+    select_none,
+    colour_next,
+    colour_1,
+    colour_2,
+    colour_3,
+    colour_4,
+    guesses,
+    theme,
+    heat,
+    zoom_in,
+    zoom_out,
+    zoom_left,
+    zoom_right,
+    zoom_reset,
+    help,
+    quit,
+};
+
+/* Keys are written as on the keyboard: one printable character, or the names of keymap.cpp. */
+struct key_binding {
+    const char *key;
+    action does;
+    const char *help; /* of a group's first binding; NULL: the same as above */
+};
+
+/* All bindings, in the order of the help. */
+const std::vector<key_binding> &key_bindings();
+
+/* Part of a heat map that is shown, as fractions of the whole. */
+struct zoom_range {
+    float from = 0, to = 1;
+};
+
+struct view_state {
+    uint32_t n_steps = 0, length = 0;
+
+    uint32_t step = 0;
+    bool playing = false;
+    double speed = 8;  /* steps a second */
+    double waited = 0; /* seconds since the last step of the replay */
+    quantity shown = quantity::commit_step;
+    bool guesses = false; /* masked positions show their most probable token */
+    bool heat_of_probability = false;
+    zoom_range heat_positions, heat_steps;
+    int64_t selected = -1, hovered = -1; /* positions */
+    bool dark = false, help = false, quit = false;
+    std::string problem; /* a sentence that is shown over everything */
+    float canvas_scroll = 0;
+};
+
+/* Does what a key asks for. Positions above and below are found by the caller (select_up, select_down: the
+ * canvas' lines), and so those do nothing here. */
+void apply(view_state &state, action what);
+
+/* Lets `seconds` pass; true when the frame changes by it. Stops at the last step. */
+bool advance(view_state &state, double seconds);
+
+/* The position the panels tell about: the one under the mouse, else the selected one, else -1. */
+int64_t focus(const view_state &state);
+
+} // namespace viewer
+
+#endif
