@@ -90,14 +90,22 @@ colour token_fill(const scene &s, const sheet &sh, uint32_t step, uint32_t posit
     return viridis(level, t.unknown);
 }
 
-/* Room of a box on the screen, a little wider than its text where there is a space for that. */
-area room_of(const scene &s, const fitted &f, const text_box &box, const area &where)
+/* Room of a box on the screen, a little wider than its text where a space or the line's end is beside it. */
+area room_of(const scene &s, const fitted &f, size_t index, const area &where)
 {
-    const float u = s.unit, half_gap = 0.5F * u;
-    float left = box.ink_x0 > box.x0 ? -2 * u : half_gap, right = box.ink_x1 < box.x1 ? 2 * u : -half_gap;
-    float y = where.y0 + static_cast<float>(box.line) * f.line_height, height = f.font->FontSize + 4 * u;
-    y += std::floor((f.line_height - height) / 2);
-    area out = {where.x0 + box.ink_x0 + left, y, where.x0 + box.ink_x1 + right, y + height};
+    const std::vector<text_box> &boxes = f.layout.boxes;
+    const text_box &box = boxes[index];
+    auto beside = [&](size_t i) { return i < boxes.size() && boxes[i].line == box.line; };
+    const bool free_left =
+        box.ink_x0 > box.x0 || !beside(index - 1) || boxes[index - 1].ink_x1 < boxes[index - 1].x1;
+    const bool free_right =
+        box.ink_x1 < box.x1 || !beside(index + 1) || boxes[index + 1].ink_x0 > boxes[index + 1].x0;
+    const float u = s.unit, wide = 2 * u, half_gap = 0.5F * u;
+    const float height = f.font->FontSize + 4 * u;
+    const float y =
+        where.y0 + static_cast<float>(box.line) * f.line_height + std::floor((f.line_height - height) / 2);
+    area out = {where.x0 + box.ink_x0 + (free_left ? -wide : half_gap), y,
+                where.x0 + box.ink_x1 + (free_right ? wide : -half_gap), y + height};
     out.x1 = std::max(out.x1, out.x0 + 2 * u);
     return out;
 }
@@ -111,16 +119,17 @@ std::string box_text(const canvas_text &text, const text_box &box)
     return out;
 }
 
-void draw_token(scene &s, sheet &sh, const fitted &f, const canvas_text &text, const text_box &box,
+void draw_token(scene &s, sheet &sh, const fitted &f, const canvas_text &text, size_t index,
                 const area &where, uint32_t position, uint32_t step)
 {
     const theme &t = s.colours();
     const float u = s.unit, rounding = 3 * u;
-    area room = room_of(s, f, box, where);
+    const text_box &box = f.layout.boxes[index];
+    area room = room_of(s, f, index, where);
     moment m = sh.facts.at(step, position);
     bool only_feed = box.breaks && box.ink_x1 <= box.ink_x0;
     if (only_feed)
-        room.x1 = room.x0 + text_width(s.fonts.small, "\u21B5") + 2 * u;
+        room.x1 = room.x0 + text_width(f.font, "\u21B5") + 2 * u;
     colour c = token_fill(s, sh, step, position, m);
     if (c)
         fill(room, c, rounding);
@@ -130,8 +139,7 @@ void draw_token(scene &s, sheet &sh, const fitted &f, const canvas_text &text, c
     colour ink = m.token < 0 || m.given ? t.text : ink_on(c);
     put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(text, box));
     if (only_feed && m.token >= 0)
-        put_text(s.fonts.small, room.x0 + u, room.y0 + (room.height() - s.fonts.small->FontSize) / 2, ink,
-                 "\u21B5");
+        put_text(f.font, room.x0 + u, text_y, ink, "\u21B5");
     if (m.changed) {
         area ring = {room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u};
         outline(ring, t.changed, rounding + u, 2 * u);
@@ -207,15 +215,18 @@ void draw_canvas(scene &s, sheet &sh, const area &where)
     sh.line_of.clear();
     ImGui::PushClipRect(ImVec2(where.x0 - inset, where.y0 - inset),
                         ImVec2(where.x1 + inset, where.y1 + inset), true);
-    for (const text_box &box : f.layout.boxes) {
+    for (size_t i = 0; i < f.layout.boxes.size(); i++) {
+        const text_box &box = f.layout.boxes[i];
         if (box.position < text.n_prompt) {
-            area room = room_of(s, f, box, page);
+            area room = room_of(s, f, i, page);
             fill(room, s.colours().given, 3 * s.unit);
             put_text(f.font, page.x0 + box.x0, room.y0 + (room.height() - f.font->FontSize) / 2,
                      s.colours().text, box_text(text, box));
             continue;
         }
-        draw_token(s, sh, f, text, box, page, box.position - text.n_prompt, step);
+        if (sh.facts.is_flow() && box.position - text.n_prompt >= step)
+            break;
+        draw_token(s, sh, f, text, i, page, box.position - text.n_prompt, step);
     }
     if (s.sheets.size() == 2)
         draw_differences(s, sh, s.sheets[&sh == s.sheets.data() ? 1 : 0], step);

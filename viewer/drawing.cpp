@@ -70,6 +70,12 @@ void outline(const area &a, colour c, float rounding, float thickness)
     ImGui::GetWindowDrawList()->AddRect(ImVec2(a.x0, a.y0), ImVec2(a.x1, a.y1), c, rounding, 0, thickness);
 }
 
+void draw_cursor(const scene &s, float x, const area &plot)
+{
+    const float width = std::max(1.0F, std::round(1.5F * s.unit)), x0 = std::round(x - width / 2);
+    fill({x0, plot.y0, x0 + width, plot.y1}, s.colours().changed);
+}
+
 void draw_card(const scene &s, const area &a)
 {
     fill(a, s.colours().panel, 8 * s.unit);

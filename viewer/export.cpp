@@ -70,7 +70,7 @@ bool write_gif(const options &o, scene &s, offscreen &target, std::string &error
 {
     std::unique_ptr<gif_writer> gif = create_gif(o.gif, o.width, o.height, error);
     picture p;
-    const int each = static_cast<int>(std::lround(std::clamp(100 / o.speed, 2.0, 400.0)));
+    const int each = static_cast<int>(std::lround(std::clamp(100 / std::max(o.speed, 0.01), 2.0, 400.0)));
     for (uint32_t step = 0; gif && step <= s.state.n_steps; step++) {
         s.state.step = step;
         bool last = step == s.state.n_steps;

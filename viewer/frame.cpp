@@ -35,7 +35,7 @@ void draw_header(scene &s, const area &where)
         names = s.sheets[0].source->name() + "  \u2022  " + s.sheets[1].source->name();
     float used = put_text_within(s.fonts.bold, where.x0, y, room - where.x0, t.text, names);
     float x = where.x0 + used + 14 * u;
-    if (room - x > 60 * u)
+    if (s.sheets.size() == 1 && room - x > 60 * u)
         put_text_within(s.fonts.ui, x, y, room - x, t.faint, sh.details);
 }
 
@@ -77,17 +77,25 @@ void draw_left(scene &s, const area &card)
     if (s.sheets.size() == 1) {
         draw_canvas(s, s.sheets[0], page);
     } else {
-        float middle = std::floor((page.x0 + page.x1) / 2);
+        const float middle = std::floor((page.x0 + page.x1) / 2), heading = 24 * u;
         fill({middle - 0.5F, page.y0, middle + 0.5F, page.y1}, s.colours().border);
-        draw_canvas(s, s.sheets[0], {page.x0, page.y0, middle - 12 * u, page.y1});
-        draw_canvas(s, s.sheets[1], {middle + 12 * u, page.y0, page.x1, page.y1});
+        const area halves[] = {{page.x0, page.y0, middle - 12 * u, page.y1},
+                               {middle + 12 * u, page.y0, page.x1, page.y1}};
+        for (size_t i = 0; i < 2; i++) {
+            const sheet &sh = s.sheets[i];
+            const area &half = halves[i];
+            put_text_within(s.fonts.small, half.x0 + 4 * u, half.y0, half.width() - 8 * u,
+                            i == s.active ? s.colours().text : s.colours().faint,
+                            sh.source->name() + "  \u00B7  " + sh.details);
+            draw_canvas(s, s.sheets[i], {half.x0, half.y0 + heading, half.x1, half.y1});
+        }
     }
     draw_legend(s, {in.x0, in.y1 - 18 * u, in.x1, in.y1 + 4 * u});
 }
 
 void draw_panels(scene &s, ImVec2 size)
 {
-    const float u = s.unit, gap = 10 * u, header = 34 * u, timeline = 172 * u;
+    const float u = s.unit, gap = 10 * u, header = 34 * u, timeline = 176 * u;
     draw_header(s, {gap + 4 * u, 4 * u, size.x - gap - 4 * u, header});
     const float split = std::round(size.x - std::clamp(size.x * 0.34F, 300 * u, 620 * u));
     area left = {gap, header + 2 * u, split - gap / 2, size.y - timeline - gap * 1.5F};
@@ -96,7 +104,7 @@ void draw_panels(scene &s, ImVec2 size)
     draw_left(s, left);
     draw_card(s, bottom);
     draw_timeline(s, inside(bottom, 12 * u));
-    float middle = std::round(right.y0 + right.height() * 0.56F);
+    float middle = std::round(right.y0 + right.height() * (s.front().facts.is_flow() ? 0.54F : 0.58F));
     area top_right = {right.x0, right.y0, right.x1, middle - gap / 2};
     area low_right = {right.x0, middle + gap / 2, right.x1, right.y1};
     draw_card(s, top_right);

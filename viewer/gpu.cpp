@@ -1,5 +1,6 @@
 #include "gpu.h"
 
+#include <cctype>
 #include <cstdio>
 
 #include <backends/imgui_impl_vulkan.h>
@@ -67,6 +68,19 @@ uint32_t find_family(VkPhysicalDevice physical, VkSurfaceKHR surface)
     return no_family;
 }
 
+/* By index, or by a part of the name in any case. */
+bool is_wanted(const std::string &wanted, uint32_t index, const char *name)
+{
+    if (wanted.find_first_not_of("0123456789") == std::string::npos)
+        return wanted == std::to_string(index);
+    auto lower = [](std::string text) {
+        for (char &c : text)
+            c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        return text;
+    };
+    return lower(name).find(lower(wanted)) != std::string::npos;
+}
+
 int rank(VkPhysicalDeviceType type)
 {
     switch (type) {
@@ -85,7 +99,7 @@ int rank(VkPhysicalDeviceType type)
 
 } // namespace
 
-bool gpu::open_device(int index, VkSurfaceKHR surface, std::string &error)
+bool gpu::open_device(const std::string &wanted, VkSurfaceKHR surface, std::string &error)
 {
     uint32_t n = 0;
     vkEnumeratePhysicalDevices(instance, &n, nullptr);
@@ -96,16 +110,16 @@ bool gpu::open_device(int index, VkSurfaceKHR surface, std::string &error)
         VkPhysicalDeviceProperties properties;
         vkGetPhysicalDeviceProperties(devices[i], &properties);
         uint32_t found = find_family(devices[i], surface);
-        bool wanted = index < 0 ? rank(properties.deviceType) > best : static_cast<uint32_t>(index) == i;
-        if (found == no_family || !wanted)
+        bool fits = wanted.empty() ? rank(properties.deviceType) > best
+                                   : is_wanted(wanted, i, properties.deviceName) && !physical;
+        if (found == no_family || !fits)
             continue;
         best = rank(properties.deviceType);
         physical = devices[i];
         family = found;
     }
     if (!physical) {
-        error = index < 0 ? "no Vulkan device can draw"
-                          : "there is no Vulkan device " + std::to_string(index) + " that can draw";
+        error = wanted.empty() ? "no Vulkan device can draw" : "no Vulkan device '" + wanted + "' can draw";
         return false;
     }
     const float priority = 1;

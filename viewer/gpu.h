@@ -21,9 +21,9 @@ class gpu
 
     /* Makes the instance. False with a sentence in error. */
     bool open_instance(const std::vector<const char *> &extensions, std::string &error);
-    /* Makes the device: number `index` of those that fit, -1: the fastest kind. `surface` may be
+    /* Opens the device of this index or with this part of a name, "": the fastest kind. `surface` may be
      * VK_NULL_HANDLE: then nothing is presented. */
-    bool open_device(int index, VkSurfaceKHR surface, std::string &error);
+    bool open_device(const std::string &wanted, VkSurfaceKHR surface, std::string &error);
 
     /* What ImGui draws with in this render pass, its fonts uploaded. Called again after the fonts changed. */
     bool attach(VkRenderPass pass, uint32_t n_images, std::string &error);

@@ -95,6 +95,25 @@ void drag(zoom_range &r, float by)
     r = {from, from + size};
 }
 
+/* The scale, at the right of the heading. */
+void draw_heat_scale(const scene &s, const area &where, const analysis &a)
+{
+    const theme &t = s.colours();
+    const float u = s.unit, width = 96 * u, y = (where.y0 + where.y1) / 2;
+    const ImFont *font = s.fonts.small;
+    std::string most =
+        s.state.heat_of_probability ? "1" : format_text("%.1f nats", static_cast<double>(a.most_entropy()));
+    float x = where.x1 - text_width(font, most);
+    put_text(font, x, y - font->FontSize / 2, t.faint, most);
+    x -= width + 6 * u;
+    constexpr int n = 24;
+    for (int i = 0; i < n; i++)
+        fill({x + width * static_cast<float>(i) / n, y - 5 * u, x + width * static_cast<float>(i + 1) / n,
+              y + 5 * u},
+             viridis(static_cast<float>(i) / (n - 1), 0));
+    put_text_right(font, x - 6 * u, y - font->FontSize / 2, t.faint, "0");
+}
+
 void take_mouse(scene &s, const area &plot, const heat_view &v)
 {
     const ImGuiIO &io = ImGui::GetIO();
@@ -132,8 +151,7 @@ void draw_heat_map(scene &s, const area &where)
     const ImFont *font = s.fonts.small;
     put_text(s.fonts.bold, where.x0, where.y0, t.text,
              s.state.heat_of_probability ? "Probability" : "Entropy");
-    put_text_right(font, where.x1, where.y0 + u, t.faint,
-                   "steps \u2192   positions \u2193   H switches, wheel zooms");
+    draw_heat_scale(s, {where.x0, where.y0, where.x1, where.y0 + s.fonts.bold->FontSize}, a);
     area plot = {where.x0 + 36 * u, where.y0 + 26 * u, where.x1, where.y1 - 18 * u};
     if (plot.height() < 20 * u || !a.n_steps() || !a.length())
         return;
@@ -145,7 +163,7 @@ void draw_heat_map(scene &s, const area &where)
     ImGui::PushClipRect(ImVec2(plot.x0, plot.y0), ImVec2(plot.x1, plot.y1), true);
     draw_cells(s, a, v, plot);
     float cursor = plot.x0 + plot.width() * static_cast<float>((s.step_of(s.front()) - v.step0) / v.steps);
-    fill({cursor - 0.75F * u, plot.y0, cursor + 0.75F * u, plot.y1}, t.changed);
+    draw_cursor(s, cursor, plot);
     ImGui::PopClipRect();
     if (int64_t at = focus(s.state); at >= 0) {
         double y0 = (static_cast<double>(at) - v.position0) / v.positions,
@@ -160,6 +178,8 @@ void draw_heat_map(scene &s, const area &where)
     put_text_right(font, plot.x0 - 6 * u, plot.y1 - font->FontSize + 2 * u, t.faint,
                    std::to_string(std::lround(v.position0 + v.positions) - 1));
     put_text(font, plot.x0, plot.y1 + 2 * u, t.faint, std::to_string(std::lround(v.step0)));
+    const std::string axes = "steps \u2192  positions \u2193";
+    put_text(font, (plot.x0 + plot.x1 - text_width(font, axes)) / 2, plot.y1 + 2 * u, t.faint, axes);
     put_text_right(font, plot.x1, plot.y1 + 2 * u, t.faint, std::to_string(std::lround(v.step0 + v.steps)));
     take_mouse(s, plot, v);
 }

@@ -67,14 +67,16 @@ void draw_legend(scene &s, const area &where)
         quantity_scale scale = get_scale(facts, s.state.shown);
         x = draw_scale(s, x, y, scale.low, scale.high, viridis_stops());
     }
-    if (!facts.is_flow()) {
+    if (!facts.is_flow() && s.state.shown != quantity::candidate) {
         put_text(s.fonts.small, x, y - s.fonts.small->FontSize / 2, t.faint, "masked");
         x += text_width(s.fonts.small, "masked ") + 4 * s.unit;
         x = draw_scale(s, x, y, "sure", "unsure", {t.mask_low, t.mask_high});
     }
     x = draw_swatch(s, x, y, t.changed, true, facts.is_flow() ? "newest" : "committed in this step");
-    if (s.sheets.size() == 2)
-        draw_swatch(s, x, y, t.other, false, "differs");
+    if (s.sheets.size() == 2) {
+        fill({x, y + 4 * s.unit, x + 16 * s.unit, y + 6 * s.unit}, t.other);
+        put_text(s.fonts.small, x + 22 * s.unit, y - s.fonts.small->FontSize / 2, t.faint, "runs differ");
+    }
 }
 
 } // namespace viewer

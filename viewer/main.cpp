@@ -1,4 +1,5 @@
 /* vkdlm-view FILE [OTHER]: shows recorded runs, in a window or as pictures. `vkdlm view` starts it. */
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <new>
@@ -59,7 +60,7 @@ bool set_state(const options &o, scene &s, std::string &error)
     s.state.shown = o.shown;
     s.state.guesses = o.guesses;
     s.state.dark = o.dark;
-    s.state.speed = o.speed;
+    s.state.speed = std::clamp(o.speed, 0.25, 64.0);
     return true;
 }
 

@@ -109,7 +109,7 @@ bool offscreen::make_buffer(std::string &error)
     return true;
 }
 
-bool offscreen::open(int device, uint32_t width, uint32_t height, std::string &error)
+bool offscreen::open(const std::string &device, uint32_t width, uint32_t height, std::string &error)
 {
     width_ = width;
     height_ = height;

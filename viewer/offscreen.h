@@ -19,7 +19,7 @@ class offscreen
   public:
     ~offscreen();
     /* Needs a current ImGui context whose fonts are loaded. False with a sentence in error. */
-    bool open(int device, uint32_t width, uint32_t height, std::string &error);
+    bool open(const std::string &device, uint32_t width, uint32_t height, std::string &error);
     /* Draws a frame of the scene. */
     bool draw(scene &s, picture &out, std::string &error);
 

@@ -50,16 +50,16 @@ bool read_colour(const std::string &text, options &out)
 /* What an option takes, NULL when there is no such option. */
 const char *take(const std::string &name, const std::string &value, options &out, bool &good)
 {
-    int64_t count = 0;
     good = true;
     for (auto [known, target] : {std::pair{"--png", &out.png},
                                  {"--gif", &out.gif},
                                  {"--frames", &out.frames},
-                                 {"--layout", &out.layout}})
+                                 {"--layout", &out.layout},
+                                 {"--device", &out.device}})
         if (name == known) {
             *target = value;
             good = !value.empty();
-            return "a path";
+            return "a text";
         }
     if (name == "--step") {
         good = read_count(value, UINT32_MAX, out.step);
@@ -78,13 +78,8 @@ const char *take(const std::string &name, const std::string &value, options &out
         return "a number from 0.5 to 8";
     }
     if (name == "--speed") {
-        good = read_number(value, 0.25, 64, out.speed);
-        return "a number from 0.25 to 64";
-    }
-    if (name == "--device") {
-        good = read_count(value, 1000, count);
-        out.device = static_cast<int>(count);
-        return "the number of a device";
+        good = read_number(value, 0, 1000, out.speed);
+        return "a number from 0 to 1000";
     }
     if (name == "--colour") {
         good = read_colour(value, out);

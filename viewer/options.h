@@ -16,7 +16,7 @@ struct options {
     int64_t step = -1, select = -1; /* -1: not given */
     uint32_t width = 1280, height = 800;
     double scale = 0, speed = 8; /* scale 0: that of the display, or by the picture's size */
-    int device = -1;
+    std::string device;          /* index or part of a name; "": chosen */
     quantity shown = quantity::commit_step;
     bool dark = false, guesses = false, help = false;
 

@@ -10,6 +10,7 @@
 
 #include "layout.h"
 #include "palette.h"
+#include "projection.h"
 #include "state.h"
 
 namespace viewer
@@ -55,6 +56,10 @@ struct sheet {
     /* The canvas as it was drawn last. */
     std::vector<drawn_token> drawn;
     std::vector<uint32_t> line_of; /* of each entry of drawn */
+    /* The solver's path that was drawn last. */
+    int64_t path_of = -1; /* position */
+    projection path;
+    std::vector<float> path_times;
 };
 
 struct scene {
@@ -111,6 +116,8 @@ __attribute__((format(printf, 1, 2))) std::string format_text(const char *format
 
 void fill(const area &a, colour c, float rounding = 0);
 void outline(const area &a, colour c, float rounding, float thickness);
+/* The line at the step that is shown. */
+void draw_cursor(const scene &s, float x, const area &plot);
 void draw_card(const scene &s, const area &a);
 /* A button that takes the mouse; true when it was pressed. */
 bool press_area(const char *id, const area &a);

@@ -171,8 +171,7 @@ void draw_timeline(scene &s, const area &where)
         draw_row(s, curves[i], {rows.x0, y0, plot.x1, y0 + height}, label_width, at);
     }
     draw_ticks(s, plot, rows.y1 + 3 * u, n);
-    float cursor = std::round(x_of(plot, step, n));
-    fill({cursor - 0.75F * u, rows.y0, cursor + 0.75F * u, rows.y1}, with_alpha(t.changed, 0.8F));
+    draw_cursor(s, x_of(plot, step, n), rows);
 
     press_area("scrub", {plot.x0 - 8 * u, rows.y0, where.x1, where.y1});
     if (ImGui::IsItemActive() && n) {

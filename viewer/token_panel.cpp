@@ -12,6 +12,12 @@ namespace
 {
 
 constexpr size_t n_lines = 6;
+constexpr float bar_height = 17; /* points */
+
+std::string probability_text(float p)
+{
+    return p > 0 && p < 0.0005F ? "<0.001" : format_text("%.3f", static_cast<double>(p));
+}
 
 void draw_fact(const scene &s, float x, float &y, float x1, const char *name, const std::string &value)
 {
@@ -49,8 +55,10 @@ void draw_run(const scene &s, const area &where)
     fact("candidates", std::to_string(info.n_candidates));
     fact("prompt", info.prompt);
     y += 6 * u;
-    put_text_within(s.fonts.small, where.x0, y, where.width(), s.colours().faint,
-                    "Point at a token, or press Tab, for its candidates and their history.");
+    const std::string hint = "Point at a token, or press Tab, for its candidates and how they changed.";
+    ImGui::GetWindowDrawList()->AddText(s.fonts.small, s.fonts.small->FontSize, ImVec2(where.x0, y),
+                                        s.colours().faint, hint.data(), hint.data() + hint.size(),
+                                        where.width());
 }
 
 /* A line of facts about a position. */
@@ -69,7 +77,7 @@ std::string describe(const sheet &sh, uint32_t step, uint32_t position)
     if (!a.is_flow() && static_cast<int64_t>(step) < committed)
         out = "will be " + out;
     if (std::isfinite(probability))
-        out += format_text(" with probability %.3f", static_cast<double>(probability));
+        out += " with probability " + probability_text(probability);
     return out;
 }
 
@@ -85,19 +93,20 @@ std::string runner_up(const sheet &sh, uint32_t position)
     for (uint32_t i = 0; l.ids && i < a.n_candidates(); i++) {
         if (l.ids[i] < 0 || l.ids[i] == a.final_token(position))
             continue;
-        return (i ? "second was " : "the likeliest was ") + token_label(*sh.source, l.ids[i]) +
-               format_text(" with %.3f", static_cast<double>(l.probabilities[i]));
+        return (i ? "second was " : "the likeliest was ") + token_label(*sh.source, l.ids[i]) + " with " +
+               probability_text(l.probabilities[i]);
     }
     return "";
 }
 
-void draw_bars(const scene &s, const sheet &sh, const area &where, const look &l, int32_t taken)
+void draw_bars(const scene &s, const sheet &sh, const area &where, const look &l, int32_t taken,
+               uint32_t most)
 {
     const theme &t = s.colours();
     const float u = s.unit, label = std::min(130 * u, where.width() * 0.36F), number = 52 * u;
     const ImFont *font = s.fonts.small;
-    const uint32_t n = std::min(sh.facts.n_candidates(), 8U);
-    const float height = std::min(19 * u, where.height() / static_cast<float>(std::max(n, 1U)));
+    const uint32_t n = std::min(sh.facts.n_candidates(), most);
+    const float height = bar_height * u;
     for (uint32_t i = 0; i < n && l.ids && l.ids[i] >= 0; i++) {
         float y = where.y0 + height * static_cast<float>(i), text_y = y + (height - font->FontSize) / 2;
         bool is_taken = l.ids[i] == taken;
@@ -106,10 +115,10 @@ void draw_bars(const scene &s, const sheet &sh, const area &where, const look &l
         area track = {where.x0 + label, y + 3 * u, where.x1 - number, y + height - 3 * u};
         fill(track, t.grid, 2 * u);
         float p = std::clamp(l.probabilities[i], 0.0F, 1.0F);
-        if (p > 0)
+        if (track.width() * p >= 0.5F)
             fill({track.x0, track.y0, track.x0 + std::max(track.width() * p, 2 * u), track.y1},
                  is_taken ? t.changed : t.curve, 2 * u);
-        put_text_right(font, where.x1, text_y, t.text, format_text("%.3f", static_cast<double>(p)));
+        put_text_right(font, where.x1, text_y, t.text, probability_text(p));
     }
 }
 
@@ -151,9 +160,14 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
         float line = std::floor(plot.y0 + plot.height() * static_cast<float>(i) / 2) + 0.5F;
         ImGui::GetWindowDrawList()->AddLine(ImVec2(plot.x0, line), ImVec2(plot.x1, line), t.grid);
     }
+    const std::vector<int32_t> ids = leaders(sh, position);
+    float most = 0.05F;
+    for (uint32_t k = 0; k < n; k++)
+        if (float p = a.get_look(position, k).probabilities[0]; std::isfinite(p))
+            most = std::clamp(p, most, 1.0F);
     float name_y = plot.y0 - 6 * u;
     size_t c = 0;
-    for (int32_t id : leaders(sh, position)) {
+    for (int32_t id : ids) {
         for (uint32_t k = 0; k < n; k++) {
             look l = a.get_look(position, k);
             y[k] = NAN;
@@ -161,7 +175,7 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
                 if (l.ids[i] == id)
                     y[k] = l.probabilities[i];
         }
-        draw_curve(plot, x, y, 1, t.lines[c], 2 * u);
+        draw_curve(plot, x, y, most, t.lines[c], 2 * u);
         if (name_y + font->FontSize <= where.y1) {
             fill({plot.x1 + 12 * u, name_y + font->FontSize / 2 - 1.5F * u, plot.x1 + 24 * u,
                   name_y + font->FontSize / 2 + 1.5F * u},
@@ -175,8 +189,9 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
     if (!a.is_flow()) {
         float cursor =
             plot.x0 + plot.width() * static_cast<float>(step) / static_cast<float>(std::max(a.n_steps(), 1U));
-        fill({cursor - 0.75F * u, plot.y0, cursor + 0.75F * u, plot.y1}, with_alpha(t.changed, 0.8F));
+        draw_cursor(s, cursor, plot);
     }
+    put_text(font, plot.x0 + 2 * u, plot.y0, t.faint, probability_text(most));
     put_text(font, plot.x0, plot.y1 + 2 * u, t.faint, a.is_flow() ? "t = 0" : "step 0");
     put_text_right(font, plot.x1, plot.y1 + 2 * u, t.faint, a.is_flow() ? "1" : std::to_string(a.n_steps()));
 }
@@ -215,19 +230,20 @@ void draw_token_panel(scene &s, const area &where)
                                                 : "The file has no candidates.");
         return;
     }
-    const float bars = 8 * 19 * u;
+    const uint32_t n_bars = std::min(where.height() < 380 * u ? 6U : 8U, sh.facts.n_candidates());
+    const float bars = static_cast<float>(n_bars) * bar_height * u;
     if (n) {
         look l = sh.facts.get_look(position, n - 1);
         put_text(s.fonts.small, where.x0, y, t.faint,
                  sh.facts.is_flow()
                      ? format_text("refined, entropy %.2f nats", static_cast<double>(l.entropy))
                      : format_text("step %u, entropy %.2f nats", l.step, static_cast<double>(l.entropy)));
-        draw_bars(s, sh, {where.x0, y + 20 * u, where.x1, y + 20 * u + bars}, l, final_token);
+        draw_bars(s, sh, {where.x0, y + 20 * u, where.x1, y + 20 * u + bars}, l, final_token, n_bars);
     } else {
         put_text_within(s.fonts.small, where.x0, y, where.width(), t.faint, "Not evaluated until this step.");
     }
-    y += 20 * u + bars + 10 * u;
-    if (where.y1 - y > 60 * u)
+    y += 20 * u + bars + 8 * u;
+    if (where.y1 - y > 50 * u)
         draw_history(s, sh, {where.x0, y, where.x1, where.y1}, position, step);
 }
 

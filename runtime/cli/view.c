@@ -13,23 +13,59 @@
 #include "report.h"
 #include "signals.h"
 #include "terminal.h"
+#include "viewer.h"
 
 typedef struct view_values {
     common_values common;
-    option_value text, speed;
+    option_value text, speed, step, select, colour, guesses, theme, png, gif, frames, layout, size, scale;
 } view_values;
 
+static const char *const colours[] = {"step", "probability", "entropy", "guess", NULL};
+static const char *const themes[] = {"light", "dark", NULL};
+
+#define AT(field) offsetof(view_values, field)
 static const option_spec view_specs[] = {
-    {"text", 0, OPTION_FLAG, offsetof(view_values, text),
+    {"text", 0, OPTION_FLAG, AT(text),
      .help = "replays the run as text: a masked run in place on a terminal, step by step; a flow's as a line "
-             "a token, "
-             "with what each evaluation pointed at"},
-    {"speed", 0, OPTION_NUMBER, offsetof(view_values, speed), "X",
-     "steps (tokens) a second on a terminal; 0 is without pauses", .initial = "8",
-     .interval = {0, 1000, false, false}},
+             "a token, with what each evaluation pointed at"},
+    {"speed", 0, OPTION_NUMBER, AT(speed), "X", "steps (tokens) a second; 0, for --text, is without pauses",
+     .initial = "8", .interval = {0, 1000, false, false}},
 };
-static const option_group view_group = {"View", view_specs, sizeof view_specs / sizeof *view_specs, false};
-static const option_group *const groups[] = {&view_group, &options_common, NULL};
+static const option_spec window_specs[] = {
+    {"step", 0, OPTION_COUNT, AT(step), "N", "step (token) that is shown first, or is drawn",
+     .initially = "the first; of a picture the last", .most = UINT32_MAX},
+    {"select", 0, OPTION_COUNT, AT(select), "N", "position whose candidates are shown", .initially = "none",
+     .most = UINT32_MAX},
+    {"colour", 0, OPTION_CHOICE, AT(colour), "QUANTITY",
+     "what tokens are coloured by: step of commitment, probability then, entropy, or whether the best guess "
+     "is "
+     "the final token",
+     .initial = "step", .choices = colours},
+    {"guesses", 0, OPTION_FLAG, AT(guesses), .help = "masked positions show their most probable token"},
+    {"theme", 0, OPTION_CHOICE, AT(theme), "THEME", "colours of the window", .initial = "light",
+     .choices = themes},
+    {"size", 0, OPTION_TEXT, AT(size), "WxH", "size of the window or the pictures, in pixels",
+     .initially = "1280x800"},
+    {"scale", 0, OPTION_NUMBER, AT(scale), "X", "size of text and lines, 1 on an ordinary display",
+     .initially = "the display's; of pictures by their size", .interval = {0.5, 8, false, false}},
+};
+static const option_spec picture_specs[] = {
+    {"png", 0, OPTION_TEXT, AT(png), "FILE", "draws one step", .initially = "off"},
+    {"gif", 0, OPTION_TEXT, AT(gif), "FILE", "draws all steps as an animation", .initially = "off"},
+    {"frames", 0, OPTION_TEXT, AT(frames), "DIR", "draws all steps, a PNG file each", .initially = "off"},
+    {"layout", 0, OPTION_TEXT, AT(layout), "FILE",
+     "writes where each token of the step lies and its colour, as JSON", .initially = "off"},
+};
+#define GROUP(title, specs)                               \
+    {                                                     \
+        title, specs, sizeof specs / sizeof *specs, false \
+    }
+static const option_group view_group = GROUP("View", view_specs);
+static const option_group window_group = GROUP("Window", window_specs);
+static const option_group picture_group =
+    GROUP("Pictures, drawn without a window or a display", picture_specs);
+static const option_group *const groups[] = {&view_group, &window_group, &picture_group, &options_common,
+                                             NULL};
 
 typedef struct replay {
     const vkdlm_trajectory *trajectory;
@@ -208,16 +244,82 @@ static vkdlm_status replay_flow(const replay *r, vkdlm_error *err)
     return status;
 }
 
+/* ---- the window ------------------------------------------------------------------------------------- */
+
+enum { MAX_WORDS = 40 };
+
+/* What the viewer is started with. */
+typedef struct viewer_words {
+    char *words[MAX_WORDS];
+    size_t n;
+    bool failed;
+} viewer_words;
+
+static void add_word(viewer_words *w, const char *name, const char *value)
+{
+    size_t size = strlen(name) + strlen(value) + 4;
+    char *word = w->n + 1 < MAX_WORDS ? malloc(size) : NULL;
+    if (!word) {
+        w->failed = true;
+        return;
+    }
+    snprintf(word, size, *name ? "--%s%s%s" : "%s%s%s", name, *name && *value ? "=" : "", value);
+    w->words[w->n++] = word;
+}
+
+static void add_options(viewer_words *w, const option_group *group, const view_values *v)
+{
+    for (size_t i = 0; i < group->n_specs; i++) {
+        const option_spec *spec = &group->specs[i];
+        const option_value *value = (const option_value *)((const char *)v + spec->offset);
+        if (value->given)
+            add_word(w, spec->name, spec->kind == OPTION_FLAG ? "" : value->text);
+    }
+}
+
+/* Returns only on failure. */
+static vkdlm_status start_viewer(const view_values *v, const option_parse *parse, vkdlm_error *err)
+{
+    viewer_words w = {0};
+    add_options(&w, &view_group, v);
+    add_options(&w, &window_group, v);
+    add_options(&w, &picture_group, v);
+    if (v->common.device.given)
+        add_word(&w, "device", v->common.device.text);
+    add_word(&w, "", "--");
+    for (size_t i = 0; i < parse->n_arguments; i++)
+        add_word(&w, "", parse->arguments[i]);
+    vkdlm_status status =
+        w.failed ? message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory to start the viewer")
+                 : viewer_start((const char *const *)w.words, err);
+    for (size_t i = 0; i < w.n; i++)
+        free(w.words[i]);
+    return status;
+}
+
+/* --text takes one file and none of the window's options. */
+static vkdlm_status check_text(const view_values *v, const option_parse *parse, vkdlm_error *err)
+{
+    const option_group *const others[] = {&window_group, &picture_group};
+    if (parse->n_arguments > 1)
+        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--text' shows one file, not two");
+    for (size_t g = 0; g < 2; g++)
+        for (size_t i = 0; i < others[g]->n_specs; i++) {
+            const option_spec *spec = &others[g]->specs[i];
+            if (((const option_value *)((const char *)v + spec->offset))->given)
+                return message_set(err, VKDLM_INVALID_ARGUMENT, "'--text' and '--%s' exclude each other",
+                                   spec->name);
+        }
+    return VKDLM_OK;
+}
+
 static int run_view(const command *cmd, void *values, const option_parse *parse)
 {
     (void)cmd;
     const view_values *v = values;
     vkdlm_trajectory *t = NULL;
     vkdlm_error err = {0};
-    vkdlm_status status = VKDLM_OK;
-    if (!v->text.given)
-        status = message_set(&err, VKDLM_UNSUPPORTED,
-                             "a window is not part of this version; '--text' replays the run on a terminal");
+    vkdlm_status status = v->text.given ? check_text(v, parse, &err) : start_viewer(v, parse, &err);
     if (!status)
         status = message_blame_file(vkdlm_trajectory_open(parse->arguments[0], &t, &err), &err);
     if (!status) {
@@ -232,14 +334,16 @@ static int run_view(const command *cmd, void *values, const option_parse *parse)
 
 const command command_view = {
     .name = "view",
-    .summary = "Shows a run that 'generate --trajectory' recorded.",
-    .arguments = "FILE",
+    .summary = "Shows a run that 'generate --trajectory' recorded, or two side by side.",
+    .arguments = "FILE [OTHER]",
     .least_arguments = 1,
-    .most_arguments = 1,
+    .most_arguments = 2,
     .groups = groups,
-    .notes = "Elsewhere than on a terminal, --text prints the steps as lines on standard error and the final "
-             "canvas on "
-             "standard output.",
+    .notes = "Opens a window; F1 or ? there lists its keys. Two files are compared: positions whose tokens "
+             "differ are "
+             "marked.\n"
+             "Elsewhere than on a terminal, --text prints the steps as lines on standard error and the final "
+             "canvas on standard output.",
     .values_size = sizeof(view_values),
     .run = run_view,
 };

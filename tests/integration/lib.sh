@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 out=$work/out
 err=$work/err
-unset NO_COLOR
+unset NO_COLOR DISPLAY WAYLAND_DISPLAY
 export TERM=dumb
 
 # A device cache of the test's own.

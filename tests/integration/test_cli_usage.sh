@@ -31,7 +31,8 @@ for command in $commands; do
     refuses 2 "'--device' lacks its value" "$command" --device
     refuses 2 "'--json' takes no value" "$command" --json=1
 done
-refuses 1 "a window is not part of this version; '--text' replays" view x
+refuses 1 "'x'|the viewer is not installed" view x
+refuses 2 "'--text' and '--png' exclude each other" view --text --png y x
 
 refuses 2 "a command is missing"
 refuses 2 "no command 'generat'; did you mean 'generate'" generat
