@@ -271,7 +271,7 @@ vkdlm_status bench_models_run(bench_lab *lab, bench_models **models, const bench
     row->gflops = count_flops(&b->info, done) / t.us * 1e-3;
     row->gbps = done->passes * (double)b->info.weight_bytes / t.us * 1e-3;
     row->evaluations = done->evaluations;
-    row->seconds_per_evaluation = done->evaluations ? t.us * 1e-6 / done->evaluations : NAN;
-    row->tokens_per_second = done->tokens ? done->tokens / t.us * 1e6 : NAN;
+    row->seconds_per_evaluation = done->evaluations > 0 ? t.us * 1e-6 / done->evaluations : NAN;
+    row->tokens_per_second = done->tokens > 0 ? done->tokens / t.us * 1e6 : NAN;
     return VKDLM_OK;
 }

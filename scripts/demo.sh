@@ -12,4 +12,4 @@ echo "Building in build/release"
 cmake --preset release -DVKDLM_TESTS=OFF > /dev/null
 cmake --build --preset release --target vkdlm_cli
 
-exec build/release/bin/vkdlm generate --model models/kjv-mdlm --show "$@"
+exec build/release/bin/vkdlm generate --model models/kjv-mdlm-q8_0.gguf --show "$@"

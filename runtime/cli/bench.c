@@ -33,7 +33,7 @@ static const option_spec specs[] = {
     {"model", 'm', OPTION_TEXT, AT(model), "MODEL",
      "whole model to measure: a Hugging Face directory, a .safetensors file beside its config.json, a GGUF "
      "file, or the name of a bundled model",
-     .initially = "the bundled kjv-mdlm, and kjv-llama with kjv-l2d"},
+     .initially = "the bundled default, and kjv-llama with kjv-l2d"},
     {"l2d", 0, OPTION_TEXT, AT(l2d), "PATH", "diffusion path (L2D) of that model",
      .initially = "the one in the model's directory, if any"},
     {"png", 0, OPTION_TEXT, AT(png), "FILE",

@@ -2,7 +2,6 @@
  * limits that the probes found. */
 #include <cairo.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "bench.h"
 #include "message.h"
+#include "output_file.h"
 
 enum { WIDTH = 1600, HEIGHT = 1000 };
 
@@ -461,28 +461,19 @@ static vkdlm_status io_error(const char *path, vkdlm_error *err)
     return message_set(err, VKDLM_IO, "cannot write '%.400s': %s", path, strerror(errno));
 }
 
-static vkdlm_status save(cairo_surface_t *surface, const char *path, const char *temporary, vkdlm_error *err)
+static vkdlm_status save(cairo_surface_t *surface, const char *path, vkdlm_error *err)
 {
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!file) {
-        vkdlm_status status = io_error(path, err);
-        if (fd >= 0)
-            close(fd);
+    output_file file;
+    vkdlm_status status = output_file_begin(&file, path, err);
+    if (status)
         return status;
-    }
-    cairo_status_t drawn = cairo_surface_write_to_png_stream(surface, write_bytes, file);
-    vkdlm_status status = VKDLM_OK;
-    if (drawn != CAIRO_STATUS_SUCCESS && drawn != CAIRO_STATUS_WRITE_ERROR)
+    cairo_status_t drawn = cairo_surface_write_to_png_stream(surface, write_bytes, file.stream);
+    if (drawn == CAIRO_STATUS_WRITE_ERROR)
+        status = io_error(path, err);
+    else if (drawn != CAIRO_STATUS_SUCCESS)
         status =
             message_set(err, VKDLM_INTERNAL, "cannot draw '%.400s': %s", path, cairo_status_to_string(drawn));
-    if ((fclose(file) || drawn == CAIRO_STATUS_WRITE_ERROR) && !status)
-        status = io_error(path, err);
-    if (!status && rename(temporary, path))
-        status = io_error(path, err);
-    if (status)
-        unlink(temporary);
-    return status;
+    return output_file_end(&file, status, err);
 }
 
 vkdlm_status bench_plot_check(const char *path, vkdlm_error *err)
@@ -503,11 +494,6 @@ vkdlm_status bench_plot_check(const char *path, vkdlm_error *err)
 
 vkdlm_status bench_plot(const char *path, const bench_picture *picture, vkdlm_error *err)
 {
-    size_t size = strlen(path) + 32;
-    char *temporary = malloc(size);
-    if (!temporary)
-        return message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for a path");
-    snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, WIDTH, HEIGHT);
     cairo_t *c = cairo_create(surface);
     field f = choose_field(picture);
@@ -525,8 +511,7 @@ vkdlm_status bench_plot(const char *path, const bench_picture *picture, vkdlm_er
     cairo_destroy(c);
     cairo_surface_flush(surface);
     if (!status)
-        status = save(surface, path, temporary, err);
+        status = save(surface, path, err);
     cairo_surface_destroy(surface);
-    free(temporary);
     return status;
 }

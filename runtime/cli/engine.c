@@ -11,7 +11,7 @@
 #include "message.h"
 #include "signals.h"
 
-#define BUNDLED_MODEL "kjv-mdlm"
+#define BUNDLED_MODEL "kjv-mdlm-q8_0.gguf"
 
 /* Directory of the running program, "" when it cannot be found out. */
 static void program_directory(char *path, size_t size)

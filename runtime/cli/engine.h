@@ -12,8 +12,8 @@
     {                                                                                                       \
         "model", 'm', OPTION_TEXT, field_offset, "MODEL",                                                   \
             "model: a Hugging Face directory, a .safetensors file beside its config.json, a GGUF file, or " \
-            "the name of a bundled model (kjv-mdlm, kjv-llama)",                                            \
-            .initially = "the bundled kjv-mdlm"                                                             \
+            "the name of a bundled model (kjv-mdlm-q8_0.gguf, kjv-mdlm, kjv-llama)",                        \
+            .initially = "the bundled kjv-mdlm-q8_0.gguf"                                                   \
     }
 #define ENGINE_TOKENIZER_OPTION(field_offset)                                                          \
     {                                                                                                  \

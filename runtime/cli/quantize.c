@@ -22,12 +22,14 @@ static const char *const types[] = {"f32",  "f16",    "bf16",   "q8_0",   "q4_0"
                                     "q5_0", "q5_1",   "q2_k",   "q3_k",   "q4_k", "q5_k",
                                     "q6_k", "iq4_nl", "q4_k_m", "q5_k_m", NULL};
 
+/* The bundled model that the default was made from. */
+#define UNQUANTISED_MODEL "kjv-mdlm"
+
 static const option_spec specs[] = {
     {"model", 'm', OPTION_TEXT, AT(model), "MODEL",
      "model: a Hugging Face directory, a .safetensors file beside its config.json, a GGUF file, or the name "
-     "of a "
-     "bundled model (kjv-mdlm, kjv-llama)",
-     .initially = "the bundled kjv-mdlm"},
+     "of a bundled model (" UNQUANTISED_MODEL ", kjv-llama)",
+     .initially = "the bundled " UNQUANTISED_MODEL},
     {"output", 'o', OPTION_TEXT, AT(output), "OUT.gguf",
      "the new file; an old one is replaced when it is complete", .initially = "none, it must be given"},
     {"type", 0, OPTION_CHOICE, AT(type), "T", "type of the matrices", .initial = "q4_k_m", .choices = types},
@@ -124,7 +126,7 @@ static vkdlm_status convert(run *r, vkdlm_error *err)
         .type = v->type.text, .progress = show_progress, .tensor = note_tensor, .user = r};
     char *path = NULL;
     double begun = progress_now();
-    vkdlm_status status = engine_locate(v->model.text, &path, err);
+    vkdlm_status status = engine_locate(v->model.given ? v->model.text : UNQUANTISED_MODEL, &path, err);
     signals_catch();
     progress_begin(&r->bar, "converting");
     if (!status)

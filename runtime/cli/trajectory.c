@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "info_path.h"
 #include "message.h"
+#include "output_file.h"
 #include "report.h"
 #include "trajectory_export.h"
 
@@ -201,7 +202,7 @@ static vkdlm_status write_steps(trajectory_export *e, uint32_t first, uint32_t e
 
 static vkdlm_status export_steps(const trajectory_values *v, const vkdlm_trajectory *t, vkdlm_error *err)
 {
-    trajectory_export e = {.trajectory = t, .out = stdout, .json = v->format.choice == FORMAT_JSON};
+    trajectory_export e = {.trajectory = t, .json = v->format.choice == FORMAT_JSON};
     vkdlm_trajectory_get_info(t, &e.info);
     uint32_t n = trajectory_export_count(&e), first = v->step.given ? (uint32_t)v->step.count : n ? n - 1 : 0;
     if (v->step.given && first >= n)
@@ -212,14 +213,15 @@ static vkdlm_status export_steps(const trajectory_values *v, const vkdlm_traject
     if (!e.text)
         return message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for the text of tokens");
     const char *path = v->output.given ? v->output.text : "standard output";
-    vkdlm_status status = VKDLM_OK;
-    if (v->output.given && !(e.out = fopen(path, "w")))
-        status = message_set(err, VKDLM_IO, "cannot create '%.400s': %s", path, strerror(errno));
-    if (!status)
+    output_file file;
+    vkdlm_status status = v->output.given ? output_file_begin(&file, path, err) : VKDLM_OK;
+    if (!status) {
+        e.out = v->output.given ? file.stream : stdout;
         status = v->all.given ? write_steps(&e, 0, n, path, err)
                               : write_steps(&e, first, n ? first + 1 : 0, path, err);
-    if (e.out && e.out != stdout && fclose(e.out) && !status)
-        status = message_set(err, VKDLM_IO, "cannot write to '%.400s': %s", path, strerror(errno));
+        if (v->output.given)
+            status = output_file_end(&file, status, err);
+    }
     pieces_destroy(e.text);
     return status;
 }

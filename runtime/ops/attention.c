@@ -35,8 +35,8 @@ static attention_variant lanes_variant(enum gpu_kernel kernel, const attention_s
     };
 }
 
-/* Invocations of attention_shared.comp that share four queries: twice as many for large heads, whose outputs would
- * fill the registers (docs/gpu_kernels.md). */
+/* Invocations of attention_shared.comp that share four queries: twice as many for large heads, whose outputs
+ * would fill the registers (docs/gpu_kernels.md). */
 static uint32_t shared_wide(uint32_t head_dim)
 {
     return head_dim > 64 ? 16 : 8;

@@ -96,7 +96,7 @@ static void open_device(gpu_test *t, PFN_vkCreateComputePipelines create)
 
 static vkdlm_status get(gpu_device *device, uint32_t number, const gpu_pipeline **out, vkdlm_error *err)
 {
-    const gpu_spec spec = {.n = 2, .value = {4 << number, 1}};
+    const gpu_spec spec = {.n = 2, .value = {4u << number, 1}};
     return gpu_pipeline_get(device, GPU_KERNEL_NORM, &spec, out, err);
 }
 
