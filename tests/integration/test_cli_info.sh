@@ -5,7 +5,7 @@
 ok info
 matches "$out" '^architecture +mdlm$' "info"
 matches "$out" '^can be run +yes$' "info"
-matches "$out" '^vocab_size +4097$' "info"
+matches "$out" '^mdlm.vocab_size +4097$' "info"
 matches "$out" 'backbone\.vocab_embed\.embedding +F16 +[0-9]+ +4097 x 256$' "info"
 ok info -m "$MODELS/kjv-mdlm" --json
 expect "$(n_lines "$out")" 1 "info --json: lines"

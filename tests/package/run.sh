@@ -63,6 +63,6 @@ cmp <("$work/by-cmake/generate" "$models/kjv-mdlm" | grep -v ' evaluations in ')
 "$prefix/bin/vkdlm" devices > "$work/devices" || fail "the installed command line does not run"
 [[ -s $work/devices ]] || fail "vkdlm devices printed nothing"
 "$prefix/bin/vkdlm" info > "$work/info" || fail "vkdlm info does not run"
-grep -qE "^path +$prefix/bin/../share/vkdlm/models/kjv-mdlm$" "$work/info" ||
+grep -qE "^path +$prefix/bin/../share/vkdlm/models/kjv-mdlm-q8_0.gguf$" "$work/info" ||
     fail "the installed command line does not take the model that is installed beside it"
 echo "Installed, built by CMake and by pkg-config, and run"
