@@ -6,7 +6,7 @@ ok info
 matches "$out" '^architecture +mdlm$' "info"
 matches "$out" '^can be run +yes$' "info"
 matches "$out" '^mdlm.vocab_size +4097$' "info"
-matches "$out" 'backbone\.vocab_embed\.embedding +F16 +[0-9]+ +4097 x 256$' "info"
+matches "$out" '^token_embd\.weight +Q8_0 +[0-9]+ +4097 x 256$' "info"
 ok info -m "$MODELS/kjv-mdlm" --json
 expect "$(n_lines "$out")" 1 "info --json: lines"
 expect "$(value architecture "$out")" mdlm "info --json"
