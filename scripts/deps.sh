@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that vkdlm is built, run and tested with, as far as they are missing.
 #
-#   scripts/deps.sh [build] [run] [test]     which groups of packages; without a word: build and run
+#   scripts/deps.sh [build] [run] [viewer] [test]     which groups of packages; without a word: build and run
 #
 # Needs root or sudo only when something is missing. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
@@ -20,6 +20,13 @@ libjansson-dev          | build      | reads JSON
 libpcre2-dev            | build      | regular expressions of tokenizers
 libutf8proc-dev         | build      | Unicode normal forms
 libcairo2-dev           | build      | draws the picture of `bench` (vkdlm can be built without it)
+libimgui-dev            | viewer     | panels of the viewer
+libglfw3-dev            | viewer     | its window
+libfreetype-dev         | viewer     | its letters
+libpng-dev              | viewer     | its pictures
+libgif-dev              | viewer     | its animations
+g++                     | viewer     | C++ compiler
+fonts-dejavu-core       | viewer     | its fonts
 libvulkan1              | run        | Vulkan loader
 mesa-vulkan-drivers     | run        | drivers of AMD and Intel GPUs, and lavapipe, which runs on the CPU
 libcmocka-dev           | test       | unit tests
@@ -27,6 +34,8 @@ xz-utils                | test       | unpacks test data
 vulkan-validationlayers | test       | checks the use of Vulkan
 chromium-common         | test       | holds SwiftShader, the second driver that runs on the CPU
 g++                     | test       | compiles the public headers as C++
+xvfb                    | test       | a display for the window of the viewer
+xdotool                 | test       | its keys and mouse
 clang                   | test       | the second compiler
 clang-format            | test       | checks the layout of the source
 libclang-rt-14-dev      | test       | sanitizers and fuzzer of clang
@@ -50,9 +59,9 @@ is_installed()
 
 for group in "$@"; do
     case $group in
-    build | run | test) ;;
+    build | run | viewer | test) ;;
     *)
-        echo "deps.sh: unknown group '$group', expected build, run or test" >&2
+        echo "deps.sh: unknown group '$group', expected build, run, viewer or test" >&2
         exit 1
         ;;
     esac

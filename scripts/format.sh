@@ -1,5 +1,5 @@
 #!/bin/bash
-# Lays out all C sources by .clang-format (Debian 12's clang-format, version 14).
+# Lays out all C and C++ sources by .clang-format (Debian 12's clang-format, version 14).
 #
 #   scripts/format.sh            rewrites the files
 #   scripts/format.sh --check    changes nothing, fails and names the places that would change
@@ -16,5 +16,5 @@ case ${1:-} in
 esac
 
 # The fixture of the layering test breaks rules on purpose.
-find benchmarks examples include runtime shaders tests -path tests/structure/fixture -prune -o -name '*.[ch]' -print0 |
+find benchmarks examples include runtime shaders tests viewer -path tests/structure/fixture -prune -o \( -name '*.[ch]' -o -name '*.cpp' \) -print0 |
     xargs -0 clang-format "${mode[@]}"

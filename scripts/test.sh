@@ -59,7 +59,7 @@ run_tests()
     timings+=("$(printf '%5d s  %s (%d tests, %d skipped)' $((SECONDS - start)) "$name" "$tests" "$skipped")")
 }
 
-phase "packages" scripts/deps.sh build run test
+phase "packages" scripts/deps.sh build run viewer test
 phase "layout of the source" scripts/format.sh --check
 phase "build by clang" build clang
 phase "build with AddressSanitizer and UndefinedBehaviorSanitizer" build sanitize

@@ -73,7 +73,10 @@ void add_line(text_layout &out, const std::vector<item> &items, size_t first, si
             box.ink_x0 = box.x0;
             box.ink_x1 = box.x1;
         }
-        out.boxes.push_back(box);
+        /* A space that a line ends with is no part of a token that goes on below. */
+        bool goes_on = i == end && end < items.size() && items[end].position == box.position;
+        if (ink || box.breaks || !goes_on)
+            out.boxes.push_back(box);
     }
     out.n_lines++;
 }

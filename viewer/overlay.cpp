@@ -37,7 +37,7 @@ void draw_help(scene &s)
     size_t n = 0;
     for (const key_binding &b : key_bindings())
         n += b.help != nullptr;
-    area in = begin_overlay(s, "keys", 520 * u, row * static_cast<float>(n) + 84 * u);
+    area in = begin_overlay(s, "keys", 580 * u, row * static_cast<float>(n) + 84 * u);
     put_text(s.fonts.bold, in.x0, in.y0, t.text, "Keys");
     put_text_right(s.fonts.small, in.x1, in.y0 + u, t.faint, "Esc closes");
     float y = in.y0 + 36 * u;

@@ -17,7 +17,8 @@ namespace
 {
 
 constexpr double frame_seconds = 1.0 / 60; /* at most as many frames; some displays do not wait */
-constexpr double idle_seconds = 0.5;       /* without a change a frame is drawn as seldom */
+constexpr double idle_seconds = 10;        /* without a change nothing is drawn */
+constexpr int frames_to_settle = 3;        /* what the mouse points at is known a frame later */
 
 struct swap_image {
     VkImageView view;
@@ -44,6 +45,7 @@ class window
     bool present(uint32_t index, std::string &error);
     bool rescale(float scale, std::string &error);
     void key(int key, int mods);
+    void write_title();
 
     scene &scene_;
     gpu gpu_;
@@ -59,6 +61,7 @@ class window
     VkCommandBuffer buffer_ = VK_NULL_HANDLE;
     std::vector<swap_image> images_;
     double fixed_scale_ = 0;
+    int64_t titled_ = -1; /* step that the title tells */
     bool glfw_ = false, context_ = false, backend_ = false, stale_ = false, touched_ = true;
 };
 
@@ -144,6 +147,12 @@ bool window::open(const options &o, std::string &error)
     auto touch = [](GLFWwindow *w) { static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true; };
     glfwSetWindowRefreshCallback(window_, touch);
     glfwSetCursorPosCallback(window_, [](GLFWwindow *w, double, double) {
+        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
+    });
+    glfwSetScrollCallback(window_, [](GLFWwindow *w, double, double) {
+        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
+    });
+    glfwSetMouseButtonCallback(window_, [](GLFWwindow *w, int, int, int) {
         static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
     });
     ImGui::CreateContext();
@@ -386,30 +395,41 @@ bool window::draw(std::string &error)
     return present(index, error);
 }
 
+/* Who reads the titles of windows learns the step too. */
+void window::write_title()
+{
+    const view_state &state = scene_.state;
+    if (scene_.sheets.empty() || static_cast<int64_t>(state.step) == titled_)
+        return;
+    titled_ = state.step;
+    std::string title = format_text("%s \u2013 step %u of %u \u2013 vkdlm",
+                                    scene_.sheets[0].source->name().c_str(), state.step, state.n_steps);
+    glfwSetWindowTitle(window_, title.c_str());
+}
+
 bool window::show(std::string &error)
 {
     double last = glfwGetTime();
-    int settle = 3; /* frames that follow a change: hovering is known one frame later */
+    int settle = frames_to_settle;
     while (!glfwWindowShouldClose(window_) && !scene_.state.quit) {
         touched_ = false;
         double begun = glfwGetTime();
         if (!draw(error))
             return false;
-        double spent = glfwGetTime() - begun;
-        glfwWaitEventsTimeout(std::max(frame_seconds - spent, 0.001));
-        for (double now = glfwGetTime(); now - begun < frame_seconds; now = glfwGetTime())
-            glfwWaitEventsTimeout(frame_seconds - (now - begun));
-        double now = glfwGetTime();
-        advance(scene_.state, now - last);
-        last = now;
-        settle = touched_ || ImGui::IsAnyMouseDown() || scene_.state.playing ? 3 : settle - 1;
-        while (settle <= 0 && !touched_ && !glfwWindowShouldClose(window_)) {
-            glfwWaitEventsTimeout(idle_seconds);
-            const ImGuiIO &io = ImGui::GetIO();
-            if (io.MouseWheel != 0 || io.MouseWheelH != 0 || ImGui::IsAnyMouseDown() || stale_)
-                touched_ = true;
-            last = glfwGetTime();
-        }
+        write_title();
+        settle--;
+        do {
+            /* Not before the next frame is due, unless there is nothing to wait for. */
+            double due = begun + frame_seconds - glfwGetTime(), wait = due;
+            if (settle <= 0)
+                wait = scene_.state.playing ? 1 / scene_.state.speed - scene_.state.waited : idle_seconds;
+            glfwWaitEventsTimeout(std::max({wait, due, 0.001}));
+            double now = glfwGetTime();
+            if (advance(scene_.state, now - last) || touched_ || stale_ || ImGui::IsAnyMouseDown())
+                settle = frames_to_settle;
+            last = now;
+        } while ((settle <= 0 || glfwGetTime() - begun < frame_seconds) && !glfwWindowShouldClose(window_) &&
+                 !scene_.state.quit);
     }
     return true;
 }

@@ -19,7 +19,8 @@ set(may_include
   "sample  | sample base public model/denoiser.h model/causal.h"
   "session | session sample model ops gpu text format base public"
   "trajectory | trajectory base public"
-  "cli     | cli public")
+  "cli     | cli public"
+  "viewer  | viewer public vulkan")
 
 # Folder of ROOT | layer, the first that fits. Headers that the build generates have no folder of their own.
 set(folders
@@ -34,6 +35,7 @@ set(folders
   "runtime/cli/    | cli"
   "runtime/trajectory | trajectory"
   "runtime/        | session"
+  "viewer/         | viewer"
   "shaders/        | shaders")
 set(generated
   "kernels.h | gpu")
@@ -77,7 +79,8 @@ function(resolve file header path layer)
 endfunction()
 
 get_filename_component(ROOT ${ROOT} ABSOLUTE)
-file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/include/*.h ${ROOT}/runtime/*.c ${ROOT}/runtime/*.h)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/include/*.h ${ROOT}/runtime/*.c ${ROOT}/runtime/*.h
+  ${ROOT}/viewer/*.cpp ${ROOT}/viewer/*.h)
 set(n_files 0)
 set(n_includes 0)
 set(violations)

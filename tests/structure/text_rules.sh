@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$1"
 
 places=()
-for place in CMakeLists.txt CMakePresets.json README.md .ci benchmarks cmake docs examples include models runtime scripts shaders tests; do
+for place in CMakeLists.txt CMakePresets.json README.md .ci benchmarks cmake docs examples include models runtime scripts shaders tests viewer; do
     [[ -e $place ]] && places+=("$place")
 done
 
@@ -40,6 +40,6 @@ while IFS= read -r file; do
         echo "$file: $lines lines, at most 800 are allowed" >&2
         failed=1
     fi
-done < <(find "${places[@]}" -name '*.[ch]' -o -name '*.comp' -o -name '*.glsl' -o -name '*.sh' -o -name '*.cmake')
+done < <(find "${places[@]}" -name '*.[ch]' -o -name '*.cpp' -o -name '*.comp' -o -name '*.glsl' -o -name '*.sh' -o -name '*.cmake')
 
 exit $failed
