@@ -9,12 +9,6 @@ namespace viewer
 namespace
 {
 
-/* The text of a sheet after a step. */
-struct canvas_text {
-    std::vector<character> characters;
-    uint32_t n_prompt; /* positions before the run's own: 1 for the prompt of a flow */
-};
-
 /* What a masked position keeps room for: its best guess, or the token that it ends with. */
 text_token placeholder(const scene &s, const sheet &sh, uint32_t step, uint32_t position)
 {
@@ -28,49 +22,57 @@ text_token placeholder(const scene &s, const sheet &sh, uint32_t step, uint32_t 
     return {bytes, bytes.data() != nullptr, !guess, id};
 }
 
-canvas_text read_text(const scene &s, const sheet &sh, uint32_t step)
+void read_text(const scene &s, const sheet &sh, canvas_page &out)
 {
-    canvas_text out = {};
     std::vector<text_token> tokens;
     const vkdlm_trajectory_info &info = sh.source->info();
+    out.n_prompt = 0;
     if (sh.facts.is_flow() && *info.prompt) {
         tokens.push_back({info.prompt, true, false, -1});
         out.n_prompt = 1;
     }
     for (uint32_t i = 0; i < sh.facts.length(); i++) {
-        moment m = sh.facts.at(step, i);
+        moment m = sh.facts.at(out.step, i);
         if (m.token < 0) {
-            tokens.push_back(placeholder(s, sh, step, i));
+            tokens.push_back(placeholder(s, sh, out.step, i));
             continue;
         }
         std::string_view bytes = sh.source->piece(m.token);
         tokens.push_back({bytes, bytes.data() != nullptr, false, m.token});
     }
     out.characters = decode_text(tokens);
-    return out;
 }
 
-struct fitted {
-    text_layout layout;
-    const ImFont *font;
-    float line_height;
-};
-
-/* The largest of the fonts by which the text fits; else the smallest. */
-fitted fit(const scene &s, const canvas_text &text, uint32_t n_positions, float width, float height)
+/* Takes the largest of the fonts by which the text fits; else the smallest. */
+void fit(const scene &s, canvas_page &page, uint32_t n_positions)
 {
-    fitted out = {};
     for (ImFont *font : s.fonts.text) {
         auto measure = [font](uint32_t code) {
             return font->GetCharAdvance(static_cast<ImWchar>(code > 0xFFFF ? replacement : code));
         };
-        out.font = font;
-        out.line_height = std::round(font->FontSize * 1.5F);
-        out.layout = lay_out(text.characters, n_positions, measure, width, std::round(font->FontSize * 0.3F));
-        if (static_cast<float>(out.layout.n_lines) * out.line_height <= height)
+        page.font = font;
+        page.line_height = std::round(font->FontSize * 1.5F);
+        page.layout =
+            lay_out(page.characters, n_positions, measure, page.width, std::round(font->FontSize * 0.3F));
+        if (static_cast<float>(page.layout.n_lines) * page.line_height <= page.height)
             break;
     }
-    return out;
+}
+
+const canvas_page &lay_out_page(const scene &s, sheet &sh, uint32_t step, float width, float height)
+{
+    canvas_page &page = sh.page;
+    if (page.font && page.step == step && page.guesses == s.state.guesses && page.width == width &&
+        page.height == height && page.unit == s.unit)
+        return page;
+    page.step = step;
+    page.guesses = s.state.guesses;
+    page.width = width;
+    page.height = height;
+    page.unit = s.unit;
+    read_text(s, sh, page);
+    fit(s, page, sh.facts.length() + page.n_prompt);
+    return page;
 }
 
 colour token_fill(const scene &s, const sheet &sh, uint32_t step, uint32_t position, const moment &m)
@@ -90,8 +92,13 @@ colour token_fill(const scene &s, const sheet &sh, uint32_t step, uint32_t posit
     return viridis(level, t.unknown);
 }
 
+bool is_smallest(const scene &s, const canvas_page &f)
+{
+    return f.font == s.fonts.text[n_text_fonts - 1];
+}
+
 /* Room of a box on the screen, a little wider than its text where a space or the line's end is beside it. */
-area room_of(const scene &s, const fitted &f, size_t index, const area &where)
+area room_of(const scene &s, const canvas_page &f, size_t index, const area &where)
 {
     const std::vector<text_box> &boxes = f.layout.boxes;
     const text_box &box = boxes[index];
@@ -100,7 +107,7 @@ area room_of(const scene &s, const fitted &f, size_t index, const area &where)
         box.ink_x0 > box.x0 || !beside(index - 1) || boxes[index - 1].ink_x1 < boxes[index - 1].x1;
     const bool free_right =
         box.ink_x1 < box.x1 || !beside(index + 1) || boxes[index + 1].ink_x0 > boxes[index + 1].x0;
-    const float u = s.unit, wide = 2 * u, half_gap = 0.5F * u;
+    const float u = s.unit, wide = (is_smallest(s, f) ? 1 : 2) * u, half_gap = 0.5F * u;
     const float height = f.font->FontSize + 4 * u;
     const float y =
         where.y0 + static_cast<float>(box.line) * f.line_height + std::floor((f.line_height - height) / 2);
@@ -110,7 +117,7 @@ area room_of(const scene &s, const fitted &f, size_t index, const area &where)
     return out;
 }
 
-std::string box_text(const canvas_text &text, const text_box &box)
+std::string box_text(const canvas_page &text, const text_box &box)
 {
     std::string out;
     for (uint32_t i = box.first; i < box.first + box.n; i++)
@@ -119,11 +126,13 @@ std::string box_text(const canvas_text &text, const text_box &box)
     return out;
 }
 
-void draw_token(scene &s, sheet &sh, const fitted &f, const canvas_text &text, size_t index,
-                const area &where, uint32_t position, uint32_t step)
+void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const area &where, const area &view,
+                uint32_t position, uint32_t step)
 {
     const theme &t = s.colours();
-    const float u = s.unit, rounding = 3 * u;
+    const float u = s.unit;
+    /* Thousands of small corners would cost more than they show. */
+    const float rounding = is_smallest(s, f) ? 0 : 3 * u;
     const text_box &box = f.layout.boxes[index];
     area room = room_of(s, f, index, where);
     moment m = sh.facts.at(step, position);
@@ -131,21 +140,23 @@ void draw_token(scene &s, sheet &sh, const fitted &f, const canvas_text &text, s
     if (only_feed)
         room.x1 = room.x0 + text_width(f.font, "\u21B5") + 2 * u;
     colour c = token_fill(s, sh, step, position, m);
+    sh.drawn.push_back({position, room, c});
+    sh.line_of.push_back(box.line);
+    if (room.y0 > view.y1 || room.y1 < view.y0)
+        return;
     if (c)
         fill(room, c, rounding);
     else
         outline(room, t.mask_unknown, rounding, 1);
     float text_y = room.y0 + (room.height() - f.font->FontSize) / 2;
     colour ink = m.token < 0 || m.given ? t.text : ink_on(c);
-    put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(text, box));
-    if (only_feed && m.token >= 0)
+    put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(f, box));
+    if (only_feed && (m.token >= 0 || s.state.guesses))
         put_text(f.font, room.x0 + u, text_y, ink, "\u21B5");
     if (m.changed) {
         area ring = {room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u};
         outline(ring, t.changed, rounding + u, 2 * u);
     }
-    sh.drawn.push_back({position, room, c});
-    sh.line_of.push_back(box.line);
 }
 
 /* Rings around what the mouse points at and what is selected. */
@@ -178,6 +189,40 @@ void draw_differences(const scene &s, const sheet &sh, const sheet &other, uint3
     }
 }
 
+float overflow(const canvas_page &f, const area &where)
+{
+    return std::max(static_cast<float>(f.layout.n_lines) * f.line_height - where.height(), 0.0F);
+}
+
+/* By the wheel, and to the token that was selected by a key. */
+void scroll(scene &s, const canvas_page &f, uint32_t n_prompt, const area &where)
+{
+    float &at = s.state.canvas_scroll;
+    if (hovers(where))
+        at -= ImGui::GetIO().MouseWheel * 3 * f.line_height;
+    for (size_t i = 0; s.state.show_selected && i < f.layout.boxes.size(); i++) {
+        const text_box &box = f.layout.boxes[i];
+        if (int64_t{box.position} - n_prompt != s.state.selected)
+            continue;
+        float top = static_cast<float>(box.line) * f.line_height;
+        at = std::min(std::max(at, top + 2 * f.line_height - where.height()),
+                      std::max(top - f.line_height, 0.0F));
+        break;
+    }
+    at = std::clamp(at, 0.0F, overflow(f, where));
+}
+
+void draw_scroll_bar(const scene &s, const canvas_page &f, const area &where)
+{
+    const float over = overflow(f, where), u = s.unit;
+    if (over <= 0)
+        return;
+    const float whole = over + where.height(), x = where.x1 + 3 * u;
+    const float from = where.y0 + where.height() * s.state.canvas_scroll / whole;
+    fill({x, where.y0, x + 4 * u, where.y1}, s.colours().grid, 2 * u);
+    fill({x, from, x + 4 * u, from + where.height() * where.height() / whole}, s.colours().faint, 2 * u);
+}
+
 /* The mouse: pointing, and clicking to select. */
 void take_mouse(scene &s, sheet &sh, const area &where)
 {
@@ -199,16 +244,9 @@ void take_mouse(scene &s, sheet &sh, const area &where)
 void draw_canvas(scene &s, sheet &sh, const area &where)
 {
     const uint32_t step = s.step_of(sh);
-    canvas_text text = read_text(s, sh, step);
-    const uint32_t n_positions = sh.facts.length() + text.n_prompt;
     const float inset = 4 * s.unit;
-    fitted f = fit(s, text, n_positions, where.width() - 2 * inset, where.height());
-    const float over = static_cast<float>(f.layout.n_lines) * f.line_height - where.height();
-    if (over <= 0)
-        s.state.canvas_scroll = 0;
-    else if (hovers(where))
-        s.state.canvas_scroll -= ImGui::GetIO().MouseWheel * 3 * f.line_height;
-    s.state.canvas_scroll = std::clamp(s.state.canvas_scroll, 0.0F, std::max(over, 0.0F));
+    const canvas_page &f = lay_out_page(s, sh, step, where.width() - 2 * inset, where.height());
+    scroll(s, f, f.n_prompt, where);
     const float y0 = std::floor(where.y0 - s.state.canvas_scroll);
     const area page = {where.x0 + inset, y0, where.x1 - inset, where.y1};
     sh.drawn.clear();
@@ -217,22 +255,23 @@ void draw_canvas(scene &s, sheet &sh, const area &where)
                         ImVec2(where.x1 + inset, where.y1 + inset), true);
     for (size_t i = 0; i < f.layout.boxes.size(); i++) {
         const text_box &box = f.layout.boxes[i];
-        if (box.position < text.n_prompt) {
+        if (box.position < f.n_prompt) {
             area room = room_of(s, f, i, page);
             fill(room, s.colours().given, 3 * s.unit);
             put_text(f.font, page.x0 + box.x0, room.y0 + (room.height() - f.font->FontSize) / 2,
-                     s.colours().text, box_text(text, box));
+                     s.colours().text, box_text(f, box));
             continue;
         }
-        if (sh.facts.is_flow() && box.position - text.n_prompt >= step)
+        if (sh.facts.is_flow() && box.position - f.n_prompt >= step)
             break;
-        draw_token(s, sh, f, text, i, page, box.position - text.n_prompt, step);
+        draw_token(s, sh, f, i, page, where, box.position - f.n_prompt, step);
     }
     if (s.sheets.size() == 2)
         draw_differences(s, sh, s.sheets[&sh == s.sheets.data() ? 1 : 0], step);
     take_mouse(s, sh, where);
     draw_marks(s, sh);
     ImGui::PopClipRect();
+    draw_scroll_bar(s, f, where);
 }
 
 void select_line(scene &s, int direction)
@@ -254,6 +293,7 @@ void select_line(scene &s, int direction)
         if (sh.line_of[i] == line && distance < nearest) {
             nearest = distance;
             s.state.selected = sh.drawn[i].position;
+            s.state.show_selected = true;
         }
     }
 }

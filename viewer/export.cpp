@@ -105,7 +105,7 @@ bool export_all(const options &o, scene &s, std::string &error)
 bool export_pictures(const options &o, scene &s, std::string &error)
 {
     double fit = std::min(o.width / 1280.0, o.height / 800.0);
-    s.unit = static_cast<float>(o.scale > 0 ? o.scale : std::max(1.0, std::floor(fit * 4) / 4));
+    s.unit = static_cast<float>(o.scale > 0 ? o.scale : std::max(0.75, std::floor(fit * 4) / 4));
     ImGui::CreateContext();
     ImGui::GetIO().IniFilename = nullptr;
     ImGui::GetIO().MousePos = ImVec2(-FLT_MAX, -FLT_MAX);

@@ -88,8 +88,9 @@ void draw_path(const scene &s, const sheet &sh, const area &where)
         return ImVec2((plot.x0 + plot.x1) / 2 + (p.x[i] - (x0 + x1) / 2) / across,
                       (plot.y0 + plot.y1) / 2 - (p.y[i] - (y0 + y1) / 2) / up);
     };
-    put_text_right(font, plot.x1 - 8 * u, plot.y1 - font->FontSize - 4 * u, t.faint,
-                   format_text("\u2191 \u00D7%.2g", static_cast<double>(across / up)));
+    if (float stretch = across / up; stretch > 1.05F && stretch < 999)
+        put_text_right(font, plot.x1 - 8 * u, plot.y1 - font->FontSize - 4 * u, t.faint,
+                       format_text("\u2191 \u00D7%.*f", stretch < 10 ? 1 : 0, static_cast<double>(stretch)));
     ImDrawList *list = ImGui::GetWindowDrawList();
     size_t last = p.x.size();
     for (size_t i = 0; i < p.x.size(); i++) {
@@ -132,13 +133,18 @@ void draw_flow_panel(scene &s, const area &where)
     const uint32_t first = sh.source->first_evaluation(position), n = sh.facts.n_looks(position);
     std::string label = format_text("token %u of %u  ", position + 1, sh.facts.length()) +
                         token_label(*sh.source, sh.facts.final_token(position));
-    put_text_right(s.fonts.small, where.x1, where.y0 + u, t.faint, label);
+    const float title = text_width(s.fonts.bold, "Path of the solver") + 16 * u;
+    if (text_width(s.fonts.small, label) < where.width() - title)
+        put_text_right(s.fonts.small, where.x1, where.y0 + u, t.faint, label);
     if (!n) {
         put_text(s.fonts.small, where.x0, where.y0 + 28 * u, t.faint, "This token was not refined.");
         return;
     }
-    const float top = where.y0 + 26 * u, middle = std::round(where.x0 + where.width() * 0.5F);
-    draw_table(s, sh, {where.x0, top, middle - 10 * u, where.y1}, first, n);
+    const float top = where.y0 + 26 * u, middle = std::round(where.x0 + where.width() * 0.55F);
+    const bool narrow = where.width() < 330 * u;
+    draw_table(s, sh, {where.x0, top, narrow ? where.x1 : middle - 10 * u, where.y1}, first, n);
+    if (narrow)
+        return;
     update_path(sh, position, first, n);
     draw_path(s, sh, {middle + 10 * u, top, where.x1, where.y1});
 }

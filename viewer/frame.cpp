@@ -14,6 +14,14 @@ area inside(const area &a, float by)
     return {a.x0 + by, a.y0 + by, a.x1 - by, a.y1 - by};
 }
 
+/* What is drawn on it is cut at its inside; the caller ends that by PopClipRect. */
+void begin_card(const scene &s, const area &card)
+{
+    draw_card(s, card);
+    const area in = inside(card, 6 * s.unit);
+    ImGui::PushClipRect(ImVec2(in.x0, in.y0), ImVec2(in.x1, in.y1), true);
+}
+
 void draw_header(scene &s, const area &where)
 {
     const theme &t = s.colours();
@@ -70,7 +78,7 @@ void draw_choices(scene &s, const area &where)
 void draw_left(scene &s, const area &card)
 {
     const float u = s.unit, pad = 14 * u;
-    draw_card(s, card);
+    begin_card(s, card);
     area in = inside(card, pad);
     draw_choices(s, {in.x0, in.y0, in.x1, in.y0 + 26 * u});
     area page = {in.x0, in.y0 + 38 * u, in.x1, in.y1 - 30 * u};
@@ -90,7 +98,9 @@ void draw_left(scene &s, const area &card)
             draw_canvas(s, s.sheets[i], {half.x0, half.y0 + heading, half.x1, half.y1});
         }
     }
+    s.state.show_selected = false;
     draw_legend(s, {in.x0, in.y1 - 18 * u, in.x1, in.y1 + 4 * u});
+    ImGui::PopClipRect();
 }
 
 void draw_panels(scene &s, ImVec2 size)
@@ -102,18 +112,21 @@ void draw_panels(scene &s, ImVec2 size)
     area bottom = {gap, size.y - timeline - gap / 2, size.x - gap, size.y - gap};
     area right = {split + gap / 2, left.y0, size.x - gap, left.y1};
     draw_left(s, left);
-    draw_card(s, bottom);
+    begin_card(s, bottom);
     draw_timeline(s, inside(bottom, 12 * u));
+    ImGui::PopClipRect();
     float middle = std::round(right.y0 + right.height() * (s.front().facts.is_flow() ? 0.54F : 0.58F));
     area top_right = {right.x0, right.y0, right.x1, middle - gap / 2};
     area low_right = {right.x0, middle + gap / 2, right.x1, right.y1};
-    draw_card(s, top_right);
+    begin_card(s, top_right);
     draw_token_panel(s, inside(top_right, 14 * u));
-    draw_card(s, low_right);
+    ImGui::PopClipRect();
+    begin_card(s, low_right);
     if (s.front().facts.is_flow())
         draw_flow_panel(s, inside(low_right, 14 * u));
     else
         draw_heat_map(s, inside(low_right, 14 * u));
+    ImGui::PopClipRect();
 }
 
 } // namespace
@@ -127,15 +140,13 @@ void draw_frame(scene &s)
     ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(0, 0));
     ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0);
     ImGui::PushStyleVar(ImGuiStyleVar_WindowRounding, 0);
-    ImGui::PushStyleColor(ImGuiCol_WindowBg, s.colours().background);
     ImGui::Begin("vkdlm", nullptr,
-                 ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings |
-                     ImGuiWindowFlags_NoBringToFrontOnFocus | ImGuiWindowFlags_NoNav |
-                     ImGuiWindowFlags_NoScrollWithMouse);
+                 ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoBackground | ImGuiWindowFlags_NoMove |
+                     ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoBringToFrontOnFocus |
+                     ImGuiWindowFlags_NoNav | ImGuiWindowFlags_NoScrollWithMouse);
     if (!s.sheets.empty())
         draw_panels(s, size);
     ImGui::End();
-    ImGui::PopStyleColor();
     ImGui::PopStyleVar(3);
     if (s.state.help)
         draw_help(s);

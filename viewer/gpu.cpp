@@ -16,6 +16,14 @@ std::string vulkan_error(const char *what, VkResult result)
     return text;
 }
 
+VkClearValue clear_value(uint32_t colour)
+{
+    VkClearValue out = {};
+    for (int i = 0; i < 4; i++)
+        out.color.float32[i] = static_cast<float>(colour >> 8 * i & 0xFF) / 255;
+    return out;
+}
+
 gpu::~gpu()
 {
     if (device) {

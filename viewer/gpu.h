@@ -49,6 +49,9 @@ class gpu
 /* A render pass that clears one image of this format and leaves it in `last`. */
 VkRenderPass make_pass(VkDevice device, VkFormat format, VkImageLayout last);
 
+/* A colour as the draw lists take them. */
+VkClearValue clear_value(uint32_t colour);
+
 std::string vulkan_error(const char *what, VkResult result);
 
 } // namespace viewer

@@ -45,37 +45,50 @@ struct heat_view {
     double step0, steps, position0, positions; /* the part that is shown */
 };
 
-void draw_cells(const scene &s, const analysis &a, const heat_view &v, const area &plot)
+/* Of at least 3 by 2 pixels each. */
+const heat_cells &find_cells(const scene &s, sheet &sh, const heat_view &v, const area &plot)
 {
-    const auto n_columns = static_cast<uint32_t>(
-        std::clamp(std::ceil(v.steps), 1.0, std::max(1.0, static_cast<double>(plot.width()) / 3)));
-    const auto n_rows = static_cast<uint32_t>(
-        std::clamp(std::ceil(v.positions), 1.0, std::max(1.0, static_cast<double>(plot.height()) / 2)));
-    auto x_of = [&](uint32_t i) {
-        return std::round(plot.x0 + plot.width() * static_cast<float>(i) / static_cast<float>(n_columns));
+    auto count = [](double cells, float pixels, float least) {
+        return static_cast<uint32_t>(
+            std::clamp(std::ceil(cells), 1.0, std::max(1.0, static_cast<double>(pixels / least))));
     };
-    for (uint32_t row = 0; row < n_rows; row++) {
-        float y0 = std::round(plot.y0 + plot.height() * static_cast<float>(row) / static_cast<float>(n_rows));
-        float y1 =
-            std::round(plot.y0 + plot.height() * static_cast<float>(row + 1) / static_cast<float>(n_rows));
-        double position0 = v.position0 + v.positions * row / n_rows,
-               position1 = v.position0 + v.positions * (row + 1) / n_rows;
-        colour last = 0;
-        uint32_t from = 0;
-        for (uint32_t i = 0; i <= n_columns; i++) {
-            colour c = 0;
-            if (i < n_columns) {
-                float level = cell_level(a, s.state.heat_of_probability, v.step0 + v.steps * i / n_columns,
-                                         v.step0 + v.steps * (i + 1) / n_columns, position0, position1);
-                /* 64 shades, so that neighbours are one rectangle. */
-                c = std::isnan(level) ? 0 : viridis(std::round(level * 63) / 63, 0);
-            }
-            if (c == last && i < n_columns)
-                continue;
-            if (last)
-                fill({x_of(from), y0, x_of(i), y1}, last);
-            last = c;
-            from = i;
+    const uint32_t n_columns = count(v.steps, plot.width(), 3 * s.unit),
+                   n_rows = count(v.positions, plot.height(), 2 * s.unit);
+    heat_cells &c = sh.heat;
+    const view_state &state = s.state;
+    if (c.n_columns == n_columns && c.n_rows == n_rows && c.of_probability == state.heat_of_probability &&
+        c.steps == state.heat_steps && c.positions == state.heat_positions)
+        return c;
+    c = {n_columns, n_rows, state.heat_of_probability, state.heat_steps, state.heat_positions, {}};
+    c.colours.reserve(size_t{n_columns} * n_rows);
+    for (uint32_t row = 0; row < n_rows; row++)
+        for (uint32_t i = 0; i < n_columns; i++) {
+            float level =
+                cell_level(sh.facts, c.of_probability, v.step0 + v.steps * i / n_columns,
+                           v.step0 + v.steps * (i + 1) / n_columns, v.position0 + v.positions * row / n_rows,
+                           v.position0 + v.positions * (row + 1) / n_rows);
+            /* 64 shades, so that neighbours are one rectangle. */
+            c.colours.push_back(viridis(std::round(level * 63) / 63, 0));
+        }
+    return c;
+}
+
+void draw_cells(const heat_cells &c, const area &plot)
+{
+    auto at = [](float from, float size, uint32_t i, uint32_t n) {
+        return std::round(from + size * static_cast<float>(i) / static_cast<float>(n));
+    };
+    for (uint32_t row = 0; row < c.n_rows; row++) {
+        const colour *colours = &c.colours[size_t{row} * c.n_columns];
+        const float y0 = at(plot.y0, plot.height(), row, c.n_rows),
+                    y1 = at(plot.y0, plot.height(), row + 1, c.n_rows);
+        for (uint32_t from = 0, end = 0; from < c.n_columns; from = end) {
+            while (end < c.n_columns && colours[end] == colours[from])
+                end++;
+            if (colours[from])
+                fill({at(plot.x0, plot.width(), from, c.n_columns), y0,
+                      at(plot.x0, plot.width(), end, c.n_columns), y1},
+                     colours[from]);
         }
     }
 }
@@ -161,7 +174,7 @@ void draw_heat_map(scene &s, const area &where)
                    static_cast<double>(s.state.heat_positions.to - s.state.heat_positions.from) * a.length()};
     fill(plot, t.background);
     ImGui::PushClipRect(ImVec2(plot.x0, plot.y0), ImVec2(plot.x1, plot.y1), true);
-    draw_cells(s, a, v, plot);
+    draw_cells(find_cells(s, s.front(), v, plot), plot);
     float cursor = plot.x0 + plot.width() * static_cast<float>((s.step_of(s.front()) - v.step0) / v.steps);
     draw_cursor(s, cursor, plot);
     ImGui::PopClipRect();

@@ -57,6 +57,7 @@ bool set_state(const options &o, scene &s, std::string &error)
     }
     s.state.step = o.step >= 0 ? static_cast<uint32_t>(o.step) : o.offscreen() ? s.state.n_steps : 0;
     s.state.selected = o.select;
+    s.state.show_selected = true;
     s.state.shown = o.shown;
     s.state.guesses = o.guesses;
     s.state.dark = o.dark;

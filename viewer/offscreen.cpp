@@ -138,7 +138,7 @@ bool offscreen::draw(scene &s, picture &out, std::string &error)
     ImGui::Render();
     bool good = gpu_.submit(
         [&](VkCommandBuffer commands) {
-            VkClearValue clear = {};
+            VkClearValue clear = clear_value(s.colours().background);
             VkRenderPassBeginInfo begin = {};
             begin.sType = VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO;
             begin.renderPass = pass_;

@@ -46,6 +46,26 @@ struct drawn_token {
     colour fill; /* 0: none */
 };
 
+/* A canvas laid out; kept while what it depends on stays the same. */
+struct canvas_page {
+    uint32_t step;
+    bool guesses;
+    float width, height, unit;
+    std::vector<character> characters;
+    uint32_t n_prompt; /* positions before the run's own: 1 for the prompt of a flow */
+    text_layout layout;
+    const ImFont *font;
+    float line_height;
+};
+
+/* The colours of a heat map, row after row; 0: nothing was evaluated. */
+struct heat_cells {
+    uint32_t n_columns, n_rows;
+    bool of_probability;
+    zoom_range steps, positions;
+    std::vector<colour> colours;
+};
+
 /* One run with its canvas. */
 struct sheet {
     sheet(std::unique_ptr<run> source_run);
@@ -56,6 +76,8 @@ struct sheet {
     /* The canvas as it was drawn last. */
     std::vector<drawn_token> drawn;
     std::vector<uint32_t> line_of; /* of each entry of drawn */
+    canvas_page page = {};
+    heat_cells heat = {};
     /* The solver's path that was drawn last. */
     int64_t path_of = -1; /* position */
     projection path;

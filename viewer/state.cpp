@@ -58,6 +58,7 @@ void select(view_state &s, int64_t position)
 {
     if (s.length)
         s.selected = std::clamp<int64_t>(position, 0, static_cast<int64_t>(s.length) - 1);
+    s.show_selected = true;
 }
 
 /* Keeps the middle where it is as far as the ends allow. */

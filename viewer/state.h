@@ -56,6 +56,10 @@ const std::vector<key_binding> &key_bindings();
 /* Part of a heat map that is shown, as fractions of the whole. */
 struct zoom_range {
     float from = 0, to = 1;
+    bool operator==(const zoom_range &other) const
+    {
+        return from == other.from && to == other.to;
+    }
 };
 
 struct view_state {
@@ -71,8 +75,9 @@ struct view_state {
     zoom_range heat_positions, heat_steps;
     int64_t selected = -1, hovered = -1; /* positions */
     bool dark = false, help = false, quit = false;
-    std::string problem; /* a sentence that is shown over everything */
-    float canvas_scroll = 0;
+    std::string problem;        /* a sentence that is shown over everything */
+    float canvas_scroll = 0;    /* pixels */
+    bool show_selected = false; /* the canvas scrolls to the selected token */
 };
 
 /* Does what a key asks for. Positions above and below are found by the caller (select_up, select_down: the

@@ -155,8 +155,9 @@ void draw_timeline(scene &s, const area &where)
     float y = where.y0 + 14 * u - s.fonts.small->FontSize / 2;
     put_text(s.fonts.small, x + 8 * u, y, t.faint,
              format_text("%g %s a second", s.state.speed, facts.is_flow() ? "tokens" : "steps"));
-    put_text_right(s.fonts.small, where.x1, y, t.faint,
-                   "Space plays \u00B7 \u2190 \u2192 step \u00B7 F1 lists all keys");
+    const std::string hint = "Space plays \u00B7 \u2190 \u2192 step \u00B7 F1 lists all keys";
+    if (where.x1 - x > text_width(s.fonts.small, hint) + 160 * u)
+        put_text_right(s.fonts.small, where.x1, y, t.faint, hint);
 
     area rows = {where.x0, where.y0 + controls, where.x1, where.y1 - ticks};
     area plot = {rows.x0 + label_width, rows.y0, rows.x1 - 8 * u, rows.y1};

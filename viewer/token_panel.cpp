@@ -191,7 +191,10 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
             plot.x0 + plot.width() * static_cast<float>(step) / static_cast<float>(std::max(a.n_steps(), 1U));
         draw_cursor(s, cursor, plot);
     }
-    put_text(font, plot.x0 + 2 * u, plot.y0, t.faint, probability_text(most));
+    const std::string top = probability_text(most);
+    fill({plot.x0, plot.y0, plot.x0 + text_width(font, top) + 4 * u, plot.y0 + font->FontSize},
+         with_alpha(t.panel, 0.85F));
+    put_text(font, plot.x0 + 2 * u, plot.y0, t.faint, top);
     put_text(font, plot.x0, plot.y1 + 2 * u, t.faint, a.is_flow() ? "t = 0" : "step 0");
     put_text_right(font, plot.x1, plot.y1 + 2 * u, t.faint, a.is_flow() ? "1" : std::to_string(a.n_steps()));
 }

@@ -135,6 +135,7 @@ bool window::open(const options &o, std::string &error)
         error = glfw_error("the window could not be opened");
         return false;
     }
+    glfwSetWindowSizeLimits(window_, 640, 480, GLFW_DONT_CARE, GLFW_DONT_CARE);
     glfwSetWindowUserPointer(window_, this);
     glfwSetKeyCallback(window_, [](GLFWwindow *w, int code, int, int event, int mods) {
         if (event != GLFW_RELEASE)
@@ -313,7 +314,7 @@ bool window::present(uint32_t index, std::string &error)
     begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
     begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
     VkResult result = vkBeginCommandBuffer(buffer_, &begin);
-    VkClearValue clear = {};
+    VkClearValue clear = clear_value(scene_.colours().background);
     VkRenderPassBeginInfo pass = {};
     pass.sType = VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO;
     pass.renderPass = pass_;
