@@ -33,7 +33,7 @@ set(folders
   "runtime/model/  | model"
   "runtime/sample/ | sample"
   "runtime/cli/    | cli"
-  "runtime/trajectory | trajectory"
+  "runtime/trajectory/ | trajectory"
   "runtime/        | session"
   "viewer/         | viewer"
   "shaders/        | shaders")

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 #include "cli/bench.h"
 #include "cli/bench_lines.h"
 

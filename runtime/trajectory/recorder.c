@@ -17,9 +17,9 @@
 #include "base/file.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "describe.h"
+#include "spool.h"
 #include "trajectory.h"
-#include "trajectory_describe.h"
-#include "trajectory_spool.h"
 
 /* Rows of the spool that are read at once. */
 #define BLOCK_BYTES ((uint64_t)1 << 20)

@@ -1,4 +1,4 @@
-#include "trajectory_spool.h"
+#include "spool.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-/* What the files behind vkdlm_bench share: bench.c runs, bench_measure.c times, bench_probes.c knows the
- * device's limits, bench_matmul.c, bench_attention.c, bench_rows.c and bench_layer.c have the kernel groups,
- * bench_models.c whole models. */
+/* What the files behind vkdlm_bench share: bench.c runs, measure.c times, probes.c knows the
+ * device's limits, matmul.c, attention.c, rows.c and layer.c have the kernel groups,
+ * models.c whole models. */
 #ifndef RUNTIME_BENCH_H
 #define RUNTIME_BENCH_H
 

@@ -1,4 +1,4 @@
-#include "trajectory_describe.h"
+#include "describe.h"
 
 #include <jansson.h>
 

@@ -1,0 +1,1 @@
+set(QUANTIZE_SOURCES model.c quantize.c tokenizer.c types.c)
