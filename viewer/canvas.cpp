@@ -231,12 +231,14 @@ void take_mouse(scene &s, sheet &sh, const area &where)
     if (!ImGui::IsItemHovered())
         return;
     ImVec2 mouse = ImGui::GetIO().MousePos;
-    s.active = static_cast<size_t>(&sh - s.sheets.data());
+    const ImVec2 moved = ImGui::GetIO().MouseDelta;
+    if (moved.x != 0 || moved.y != 0 || pressed)
+        s.state.active = static_cast<size_t>(&sh - s.sheets.data());
     for (const drawn_token &d : sh.drawn)
         if (d.box.holds(mouse))
-            s.state.hovered = d.position;
+            s.state.pointed = d.position;
     if (pressed)
-        s.state.selected = s.state.hovered == s.state.selected ? -1 : s.state.hovered;
+        s.state.selected = s.state.pointed == s.state.selected ? -1 : s.state.pointed;
 }
 
 } // namespace

@@ -107,7 +107,7 @@ void draw_curve(const area &a, const std::vector<float> &x, const std::vector<fl
             has_last = false;
             continue;
         }
-        float up = most > 0 ? std::min(y[i] / most, 1.0F) : 0;
+        float up = most > 0 ? std::clamp(y[i] / most, 0.0F, 1.0F) : 0;
         ImVec2 at(x[i], a.y1 - up * a.height());
         drawn = has_last;
         if (has_last)

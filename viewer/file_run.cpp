@@ -1,5 +1,5 @@
 /* Recorded runs. */
-#include "run.h"
+#include "text.h"
 
 namespace viewer
 {
@@ -11,7 +11,7 @@ class file_run final : public run
   public:
     file_run(const std::string &path, vkdlm_trajectory *trajectory) : trajectory_(trajectory)
     {
-        name_ = path.substr(path.find_last_of('/') + 1);
+        name_ = one_line(path.substr(path.find_last_of('/') + 1));
         vkdlm_trajectory_get_info(trajectory, &info_);
     }
     ~file_run() override

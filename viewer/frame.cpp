@@ -93,7 +93,7 @@ void draw_left(scene &s, const area &card)
             const sheet &sh = s.sheets[i];
             const area &half = halves[i];
             put_text_within(s.fonts.small, half.x0 + 4 * u, half.y0, half.width() - 8 * u,
-                            i == s.active ? s.colours().text : s.colours().faint,
+                            i == s.state.active ? s.colours().text : s.colours().faint,
                             sh.source->name() + "  \u00B7  " + sh.details);
             draw_canvas(s, s.sheets[i], {half.x0, half.y0 + heading, half.x1, half.y1});
         }
@@ -134,7 +134,8 @@ void draw_panels(scene &s, ImVec2 size)
 void draw_frame(scene &s)
 {
     const ImVec2 size = ImGui::GetIO().DisplaySize;
-    s.state.hovered = -1;
+    s.state.hovered = s.state.pointed;
+    s.state.pointed = -1;
     ImGui::SetNextWindowPos(ImVec2(0, 0));
     ImGui::SetNextWindowSize(size);
     ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(0, 0));

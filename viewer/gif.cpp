@@ -1,10 +1,13 @@
 /* Animations, by giflib. A frame holds only the part of the picture that changed. */
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <unordered_map>
 
+#include <fcntl.h>
 #include <gif_lib.h>
+#include <unistd.h>
 
 #include "picture.h"
 
@@ -99,9 +102,12 @@ class giflib_writer final : public gif_writer
     bool open(uint32_t width, uint32_t height, std::string &error)
     {
         int code = 0;
-        file_ = EGifOpenFileName(temporary_.c_str(), false, &code);
+        int handle = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        file_ = handle >= 0 ? EGifOpenFileHandle(handle, &code) : nullptr;
         if (!file_) {
-            error = "cannot create '" + path_ + "'";
+            error = "cannot create '" + path_ + "'" + (handle < 0 ? std::string(": ") + strerror(errno) : "");
+            if (handle >= 0)
+                close(handle);
             return false;
         }
         EGifSetGifVersion(file_, true);

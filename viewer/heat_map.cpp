@@ -147,9 +147,11 @@ void take_mouse(scene &s, const area &plot, const heat_view &v)
     double position =
         v.position0 + v.positions * static_cast<double>((io.MousePos.y - plot.y0) / plot.height());
     double step = v.step0 + v.steps * static_cast<double>((io.MousePos.x - plot.x0) / plot.width());
-    s.state.hovered = std::clamp<int64_t>(static_cast<int64_t>(position), 0, int64_t{s.state.length} - 1);
+    s.state.pointed =
+        std::clamp<int64_t>(static_cast<int64_t>(position), 0, int64_t{s.front().facts.length()} - 1);
     if (pressed && ImGui::GetMouseDragDelta().x == 0) {
-        s.state.selected = s.state.hovered;
+        s.state.selected = s.state.pointed;
+        s.state.show_selected = true;
         s.state.step = std::min(static_cast<uint32_t>(std::max(step, 0.0)) + 1, s.state.n_steps);
     }
 }

@@ -17,10 +17,7 @@ enum { exit_good = 0, exit_failed = 1, exit_usage = 2 };
 
 int complain(const std::string &sentence)
 {
-    std::string line;
-    for (char c : sentence)
-        line += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-    fprintf(stderr, "vkdlm: %s\n", line.c_str());
+    fprintf(stderr, "vkdlm: %s\n", one_line(sentence).c_str());
     return exit_failed;
 }
 
@@ -34,6 +31,7 @@ bool open_runs(const options &o, scene &s, std::string &error)
         const analysis &facts = s.sheets.back().facts;
         s.state.n_steps = std::max(s.state.n_steps, facts.n_steps());
         s.state.length = std::max(s.state.length, facts.length());
+        s.state.n_runs = s.sheets.size();
     }
     if (s.sheets.size() == 2 && s.sheets[0].facts.is_flow() != s.sheets[1].facts.is_flow()) {
         error = "runs of masked diffusion and of a flow cannot be compared: '" + o.files[0] + "' and '" +

@@ -9,6 +9,7 @@ namespace
 {
 
 constexpr int n_iterations = 60;
+constexpr float largest = 1e15F; /* so that products stay finite; NaN is not below it */
 
 struct rows {
     std::vector<std::vector<double>> values; /* finite states less their mean */
@@ -21,7 +22,7 @@ rows centre(const std::vector<const float *> &states, uint32_t dim)
     rows out;
     std::vector<double> mean(dim, 0);
     for (size_t i = 0; i < states.size(); i++) {
-        if (!std::all_of(states[i], states[i] + dim, [](float v) { return std::isfinite(v); }))
+        if (!std::all_of(states[i], states[i] + dim, [](float v) { return std::fabs(v) < largest; }))
             continue;
         out.index.push_back(i);
         out.values.emplace_back(states[i], states[i] + dim);

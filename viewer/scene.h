@@ -88,8 +88,7 @@ struct scene {
     std::vector<sheet> sheets; /* one, or two that are compared */
     view_state state;
     font_set fonts = {};
-    float unit = 1;    /* pixels of a point: 1 on an ordinary display */
-    size_t active = 0; /* the sheet that the panels tell about */
+    float unit = 1; /* pixels of a point: 1 on an ordinary display */
 
     const theme &colours() const
     {
@@ -97,7 +96,7 @@ struct scene {
     }
     sheet &front()
     {
-        return sheets[active];
+        return sheets[state.active];
     }
     /* The step of a sheet: runs that are shorter stay at their end. */
     uint32_t step_of(const sheet &s) const

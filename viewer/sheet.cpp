@@ -39,7 +39,7 @@ sheet::sheet(std::unique_ptr<run> source_run) : source(std::move(source_run)), f
                                  *info.seed ? "seed " + std::string(info.seed) : "", info.device};
     for (const std::string &part : parts)
         if (!part.empty())
-            details += (details.empty() ? "" : " \u00B7 ") + part;
+            details += (details.empty() ? "" : " \u00B7 ") + one_line(part);
 }
 
 } // namespace viewer

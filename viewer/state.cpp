@@ -32,9 +32,12 @@ const std::vector<key_binding> &key_bindings()
         {"H", action::heat, "heat map of entropy, of probability"},
         {"]", action::zoom_in, "zoom the heat map in, out"},
         {"[", action::zoom_out, nullptr},
-        {",", action::zoom_left, "move it left, right"},
+        {",", action::zoom_left, "move it along the steps"},
         {".", action::zoom_right, nullptr},
+        {"K", action::zoom_up, "move it along the positions"},
+        {"J", action::zoom_down, nullptr},
         {"0", action::zoom_reset, "all of it"},
+        {"R", action::other_run, "panels of the other run"},
         {"T", action::theme, "light, dark"},
         {"F1", action::help, "this list"},
         {"?", action::help, nullptr},
@@ -145,6 +148,9 @@ void apply(view_state &s, action what)
     case action::guesses:
         s.guesses = !s.guesses;
         break;
+    case action::other_run:
+        s.active = (s.active + 1) % s.n_runs;
+        break;
     case action::theme:
         s.dark = !s.dark;
         break;
@@ -160,9 +166,15 @@ void apply(view_state &s, action what)
         zoom(s.heat_steps, 2);
         break;
     case action::zoom_left:
-        move(s.heat_positions, -0.25F);
+        move(s.heat_steps, -0.25F);
         break;
     case action::zoom_right:
+        move(s.heat_steps, 0.25F);
+        break;
+    case action::zoom_up:
+        move(s.heat_positions, -0.25F);
+        break;
+    case action::zoom_down:
         move(s.heat_positions, 0.25F);
         break;
     case action::zoom_reset:

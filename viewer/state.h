@@ -32,12 +32,15 @@ enum class action {
     colour_3,
     colour_4,
     guesses,
+    other_run,
     theme,
     heat,
     zoom_in,
     zoom_out,
     zoom_left,
     zoom_right,
+    zoom_up,
+    zoom_down,
     zoom_reset,
     help,
     quit,
@@ -64,6 +67,7 @@ struct zoom_range {
 
 struct view_state {
     uint32_t n_steps = 0, length = 0;
+    size_t n_runs = 1, active = 0; /* the run that the panels tell about */
 
     uint32_t step = 0;
     bool playing = false;
@@ -74,6 +78,7 @@ struct view_state {
     bool heat_of_probability = false;
     zoom_range heat_positions, heat_steps;
     int64_t selected = -1, hovered = -1; /* positions */
+    int64_t pointed = -1;                /* what the mouse is over in this frame: hovered in the next */
     bool dark = false, help = false, quit = false;
     std::string problem;        /* a sentence that is shown over everything */
     float canvas_scroll = 0;    /* pixels */

@@ -80,6 +80,14 @@ std::vector<character> decode_text(const std::vector<text_token> &tokens)
     return out;
 }
 
+std::string one_line(std::string text)
+{
+    for (char &c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
+            c = ' ';
+    return text;
+}
+
 std::string token_label(const run &r, int32_t id)
 {
     std::string_view bytes = r.piece(id);

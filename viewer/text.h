@@ -36,6 +36,9 @@ std::vector<character> decode_text(const std::vector<text_token> &tokens);
  * <0xAB>, an id without text as [id]. */
 std::string token_label(const run &r, int32_t id);
 
+/* The same text with spaces for control characters. */
+std::string one_line(std::string text);
+
 /* Appends a code point as UTF-8. */
 void append_utf8(std::string &out, uint32_t code);
 

@@ -30,7 +30,7 @@ void draw_fact(const scene &s, float x, float &y, float x1, const char *name, co
 
 void draw_run(const scene &s, const area &where)
 {
-    const sheet &sh = s.sheets[s.active];
+    const sheet &sh = s.sheets[s.state.active];
     const vkdlm_trajectory_info &info = sh.source->info();
     const float u = s.unit;
     float y = where.y0;
@@ -38,7 +38,7 @@ void draw_run(const scene &s, const area &where)
     y += 28 * u;
     auto fact = [&](const char *name, const std::string &value) {
         if (!value.empty())
-            draw_fact(s, where.x0, y, where.x1, name, value);
+            draw_fact(s, where.x0, y, where.x1, name, one_line(value));
     };
     fact("kind", sh.facts.is_flow() ? "diffusion path beside an autoregressive model" : "masked diffusion");
     fact("model", info.model);
@@ -154,7 +154,7 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
         look l = a.get_look(position, k);
         float at =
             a.is_flow() ? l.time : static_cast<float>(l.step) / static_cast<float>(std::max(a.n_steps(), 1U));
-        x[k] = plot.x0 + plot.width() * std::clamp(at, 0.0F, 1.0F);
+        x[k] = plot.x0 + plot.width() * (std::isfinite(at) ? std::clamp(at, 0.0F, 1.0F) : 0);
     }
     for (int i = 0; i <= 2; i++) {
         float line = std::floor(plot.y0 + plot.height() * static_cast<float>(i) / 2) + 0.5F;

@@ -103,10 +103,15 @@ static void zoom_stays_within_the_map(void **)
         apply(s, action::zoom_in);
     assert_true(s.heat_steps.to - s.heat_steps.from >= 1 / 64.0F - 1e-6F);
     for (int i = 0; i < 2000; i++)
-        apply(s, action::zoom_right);
+        apply(s, action::zoom_down);
     assert_true(s.heat_positions.to <= 1.00001F && s.heat_positions.from < s.heat_positions.to);
     apply(s, action::zoom_reset);
     assert_true(s.heat_positions.from == 0 && s.heat_positions.to == 1);
+    apply(s, action::other_run);
+    assert_int_equal(s.active, 0);
+    s.n_runs = 2;
+    apply(s, action::other_run);
+    assert_int_equal(s.active, 1);
     apply(s, action::zoom_out);
     assert_true(s.heat_steps.from == 0 && s.heat_steps.to == 1);
 }
