@@ -54,7 +54,7 @@ bool index_exactly(const picture &p, const rectangle &r, indexed &out)
     for (uint32_t y = r.y0; y < r.y1; y++)
         for (uint32_t x = r.x0; x < r.x1; x++) {
             const uint8_t *c = &p.pixels[(size_t{y} * p.width + x) * 4];
-            uint32_t key = c[0] | c[1] << 8 | c[2] << 16;
+            uint32_t key = uint32_t{c[0]} | uint32_t{c[1]} << 8 | uint32_t{c[2]} << 16;
             auto found = known.find(key);
             if (found == known.end()) {
                 if (known.size() == n_colours)

@@ -93,8 +93,8 @@ std::string runner_up(const sheet &sh, uint32_t position)
     for (uint32_t i = 0; l.ids && i < a.n_candidates(); i++) {
         if (l.ids[i] < 0 || l.ids[i] == a.final_token(position))
             continue;
-        return (i ? "second was " : "the likeliest was ") + token_label(*sh.source, l.ids[i]) + " with " +
-               probability_text(l.probabilities[i]);
+        return (i ? "second was \u2018" : "the likeliest was \u2018") + token_label(*sh.source, l.ids[i]) +
+               "\u2019 with " + probability_text(l.probabilities[i]);
     }
     return "";
 }
