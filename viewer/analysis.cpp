@@ -184,7 +184,7 @@ uint32_t analysis::looks_until(uint32_t step, uint32_t position) const
 float analysis::entropy(uint32_t step, uint32_t position) const
 {
     uint32_t n = looks_until(step, position);
-    return n ? get_look(position, n - 1).entropy : not_known;
+    return n ? get_look(position, flow_ ? 0 : n - 1).entropy : not_known;
 }
 
 int32_t analysis::candidate(uint32_t step, uint32_t position) const

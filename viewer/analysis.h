@@ -84,7 +84,7 @@ class analysis
     /* Looks at the position that were over after a step: index of the last is this - 1. */
     uint32_t looks_until(uint32_t step, uint32_t position) const;
 
-    /* Entropy of the latest look, NaN without one. */
+    /* Entropy of the latest look (of a flow's token: of its first, the base model's), NaN without one. */
     float entropy(uint32_t step, uint32_t position) const;
     /* Most probable token of the latest look (of a flow's token: of its first, the base model's), -1 without
      * one. */

@@ -100,11 +100,6 @@ std::vector<ImWchar> make_ranges(const std::set<uint32_t> &codes)
 
 } // namespace
 
-bool has_glyph(const ImFont *font, uint32_t code)
-{
-    return code <= 0xFFFF && font->FindGlyphNoFallback(static_cast<ImWchar>(code));
-}
-
 bool load_fonts(scene &s, std::string &error)
 {
     ImFontAtlas *atlas = ImGui::GetIO().Fonts;

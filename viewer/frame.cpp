@@ -54,7 +54,8 @@ void draw_choices(scene &s, const area &where)
     const float u = s.unit;
     const ImFont *font = s.fonts.small;
     static const char *const names[n_quantities] = {"Step", "Probability", "Entropy", "Best guess"};
-    static const char *const flow_names[n_quantities] = {"Number", "Probability", "Entropy", "Base's choice"};
+    static const char *const flow_names[n_quantities] = {"Number", "Probability", "Base's entropy",
+                                                         "Base's choice"};
     float x = where.x0;
     const float y = where.y0 + (where.height() - font->FontSize) / 2;
     put_text(font, x, y, t.faint, "Colour");

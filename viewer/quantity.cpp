@@ -6,21 +6,6 @@
 namespace viewer
 {
 
-const char *quantity_name(quantity q, bool flow)
-{
-    switch (q) {
-    case quantity::commit_step:
-        return flow ? "token number" : "step of commitment";
-    case quantity::commit_probability:
-        return flow ? "probability when drawn" : "probability when committed";
-    case quantity::entropy:
-        return "entropy";
-    case quantity::candidate:
-        return flow ? "base's choice against the token drawn" : "best guess against the final token";
-    }
-    return "";
-}
-
 float quantity_level(const analysis &a, quantity q, uint32_t step, uint32_t position)
 {
     switch (q) {

@@ -10,8 +10,6 @@ namespace viewer
 enum class quantity { commit_step, commit_probability, entropy, candidate };
 constexpr int n_quantities = 4;
 
-const char *quantity_name(quantity q, bool flow);
-
 /* Where a position lies on the scale of the quantity after a step, 0 .. 1; NaN when it is not known. For
  * `candidate`: 1 when the most probable token of the latest look is the one that the run ends with, else 0.
  */

@@ -108,8 +108,6 @@ struct scene {
 /* Loads fonts for the runs' text into the atlas of the current context. False with a sentence in error when
  * there is no font at all. */
 bool load_fonts(scene &s, std::string &error);
-/* Whether the canvas' font has a sign for it. */
-bool has_glyph(const ImFont *font, uint32_t code);
 
 /* Draws everything between ImGui::NewFrame and ImGui::Render, and lets the mouse act on the state. */
 void draw_frame(scene &s);
