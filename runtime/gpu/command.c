@@ -205,7 +205,8 @@ static bool add_push(gpu_commands *c, const void *push, uint32_t n_bytes)
         c->push = grown;
         c->push_room_bytes = room;
     }
-    memcpy(c->push + c->n_push_bytes, push, n_bytes);
+    if (n_bytes > 0)
+        memcpy(c->push + c->n_push_bytes, push, n_bytes);
     c->n_push_bytes += n_bytes;
     return true;
 }
