@@ -99,6 +99,10 @@ typedef struct vkdlm_complete_options {
     double top_p;         /* in (0, 1); 0 or 1: off */
     uint64_t seed;
     uint64_t first_sample; /* number of the first sample's random stream */
+    /* Going on behind a prompt that ends with new tokens of a run that was stopped: how many they are. The
+     * random numbers (and rows of flow.noise) are those of the tokens behind them, and max_tokens counts
+     * them. */
+    uint32_t first_token;
     bool cache_f16;        /* keys and values are kept in half precision */
     vkdlm_flow_options flow;
     uint32_t n_candidates;           /* that on_flow_step tells, at most VKDLM_MAX_CANDIDATES */

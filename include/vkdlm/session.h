@@ -133,6 +133,12 @@ typedef struct vkdlm_generate_options {
     double top_p;             /* in (0, 1); 0 or 1: off */
     uint64_t seed;
     uint64_t first_sample; /* number of the first sample's random stream */
+    /* Going on from canvases that are on their way: how many steps they have behind them, 0 .. steps, and for
+     * first-hitting, which has no grid, also t in (0, 1] (0: 1). With the canvas, seed and options of a run
+     * that was stopped behind that step, the rest of that run; with tokens changed or masked again by hand,
+     * the reverse process goes on from there. Not for semi-autoregressive runs. */
+    uint32_t first_step;
+    double first_time;
     /* What the steps tell. Neither changes the tokens. */
     uint32_t n_candidates; /* most probable tokens of each evaluated position, at most VKDLM_MAX_CANDIDATES;
                               0: none */

@@ -103,6 +103,28 @@ VKDLM_API uint32_t vkdlm_trajectory_first_evaluation(const vkdlm_trajectory *tra
  * have them. */
 VKDLM_API const char *vkdlm_trajectory_piece(const vkdlm_trajectory *trajectory, int32_t id, size_t *size);
 
+/* ---- options as text --------------------------------------------------------------------------------- */
+
+/* The options of a run as the metadata `sampler` of a recording has them: a JSON object with every default
+ * resolved, but without canvases, prompts, seed, batch and callbacks. NULL when there is no memory; to be
+ * freed by free(). */
+VKDLM_API char *vkdlm_generate_options_write(const vkdlm_generate_options *options);
+/* flow: of the model, for its defaults. */
+VKDLM_API char *vkdlm_complete_options_write(const vkdlm_complete_options *options,
+                                             const vkdlm_flow_info *flow);
+
+/* Reads such a text back into options that begin zeroed. Members that are missing keep their default; others
+ * than those written are passed over. Values are checked only for their type and range of the field, as the
+ * run checks the rest. Errors: MALFORMED names the member, what was expected and found. */
+VKDLM_API vkdlm_status vkdlm_generate_options_read(const char *json, vkdlm_generate_options *out,
+                                                   vkdlm_error *err);
+/* out->flow.temperature points to `temperature`, an array of the caller's that receives the schedule's name
+ * and must live as long as the options. */
+#define VKDLM_TEMPERATURE_BYTES 64
+VKDLM_API vkdlm_status vkdlm_complete_options_read(const char *json, vkdlm_complete_options *out,
+                                                   char temperature[VKDLM_TEMPERATURE_BYTES],
+                                                   vkdlm_error *err);
+
 /* ---- recording ------------------------------------------------------------------------------------ */
 
 /* Writes one sample of a run as it goes, by the callbacks below. Memory does not grow with the steps: they
