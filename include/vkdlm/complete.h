@@ -27,7 +27,7 @@ typedef struct vkdlm_flow_counts {
 /* One new token as the callback sees it. Pointers live until the callback returns. */
 typedef struct vkdlm_token_step {
     uint64_t sample; /* index of the sample in the run */
-    uint32_t index;  /* of the token among the new ones, from 0 */
+    uint32_t index;  /* of the token among the new ones, from 0 (first_token of the options) */
     uint32_t max_tokens;
     int32_t token;
     float log_prob;     /* of the token under the distribution it was drawn from */
@@ -47,7 +47,7 @@ typedef bool (*vkdlm_token_fn)(void *user, const vkdlm_token_step *step);
  * With guidance it is the branch of the class. Pointers live until the callback returns. */
 typedef struct vkdlm_flow_step {
     uint64_t sample;
-    uint32_t token_index; /* of the new token, from 0 */
+    uint32_t token_index; /* of the new token, as in vkdlm_token_step */
     uint32_t index;       /* of the evaluation within the token, from 0 */
     bool last;
     double time;
@@ -100,8 +100,9 @@ typedef struct vkdlm_complete_options {
     uint64_t seed;
     uint64_t first_sample; /* number of the first sample's random stream */
     /* Going on behind a prompt that ends with new tokens of a run that was stopped: how many they are. The
-     * random numbers (and rows of flow.noise) are those of the tokens behind them, and max_tokens counts
-     * them. */
+     * random numbers (and rows of flow.noise) are those of the tokens behind them, and max_tokens, which is
+     * more, counts them; steps count on. What a completion says (prompt_length, counts, means) is of the
+     * tokens that were drawn here. */
     uint32_t first_token;
     bool cache_f16;        /* keys and values are kept in half precision */
     vkdlm_flow_options flow;

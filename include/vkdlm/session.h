@@ -136,7 +136,9 @@ typedef struct vkdlm_generate_options {
     /* Going on from canvases that are on their way: how many steps they have behind them, 0 .. steps, and for
      * first-hitting, which has no grid, also t in (0, 1] (0: 1). With the canvas, seed and options of a run
      * that was stopped behind that step, the rest of that run; with tokens changed or masked again by hand,
-     * the reverse process goes on from there. Not for semi-autoregressive runs. */
+     * the reverse process goes on from there. Steps count on, evaluations begin anew. first_time is the time
+     * that the step told (where it told 0, the smallest number above it): what was masked then takes the same
+     * tokens, at times that differ by its rounding. Not for semi-autoregressive runs. */
     uint32_t first_step;
     double first_time;
     /* What the steps tell. Neither changes the tokens. */

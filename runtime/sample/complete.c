@@ -125,9 +125,16 @@ static void loop_deinit(complete_loop *loop)
 
 /* ---- delivery --------------------------------------------------------------------------------------- */
 
+/* Tokens that this run drew. */
 static uint32_t n_new(const complete_sample *sample)
 {
     return sample->length - sample->prompt_length;
+}
+
+/* Number of the next token among the new ones. */
+static uint32_t next_token(const complete_loop *loop, const complete_sample *sample)
+{
+    return loop->plan.first_token + n_new(sample);
 }
 
 static void hand_over(complete_loop *loop, const complete_sample *sample)
@@ -254,9 +261,9 @@ static void list_rows(complete_loop *loop)
                                              .position = sample->length - 1,
                                              .held = sample->slot,
                                              .sample = sample->stream,
-                                             .counter = n_new(sample),
+                                             .counter = next_token(loop, sample),
                                              .target = -1},
-                                     .noise_token = n_new(sample),
+                                     .noise_token = next_token(loop, sample),
                                      .noise_row = sample->index};
         loop->counts[i] = (vkdlm_flow_counts){.main = 1};
     }
@@ -313,7 +320,7 @@ static void report_token(complete_loop *loop, const complete_sample *sample, uin
 {
     const causal_result *result = &loop->results[row];
     vkdlm_token_step step = {.sample = sample->index,
-                             .index = n_new(sample) - 1,
+                             .index = next_token(loop, sample) - 1,
                              .max_tokens = sample->max_tokens,
                              .token = result->token,
                              .log_prob = result->log_prob,
@@ -363,7 +370,7 @@ static void take_token(complete_loop *loop, complete_sample *sample, uint32_t ro
     flow_counts_add(&sample->counts, &loop->counts[row]);
     flow_counts_add(&loop->stats.counts, &loop->counts[row]);
     sample->ended = complete_plan_ends(&loop->plan, result->token);
-    sample->finished = sample->ended || n_new(sample) == sample->max_tokens;
+    sample->finished = sample->ended || next_token(loop, sample) == sample->max_tokens;
     if (!sample->finished)
         return;
     sample->seconds = clock_seconds() - sample->begun_seconds;

@@ -20,12 +20,20 @@ static vkdlm_status check_prompt(const complete_plan *plan, const causal *networ
         return error_set(err, VKDLM_INVALID_ARGUMENT,
                          "prompt %u: expected at most %u tokens, one below the model's context, found %u",
                          index, plan->context - 1, prompt->length);
-    uint32_t room = plan->context - prompt->length;
+    if (prompt->length <= plan->first_token)
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "first_token: expected less than the %u tokens of prompt %u, found %u",
+                         prompt->length, index, plan->first_token);
+    uint32_t length = prompt->length - plan->first_token, room = plan->context - length;
     if (options->max_tokens > room)
         return error_set(err, VKDLM_INVALID_ARGUMENT,
                          "--length: expected at most %u new tokens, which the model's context of %u leaves "
                          "prompt %u of %u, found %u",
-                         room, plan->context, index, prompt->length, options->max_tokens);
+                         room, plan->context, index, length, options->max_tokens);
+    if (complete_plan_max_tokens(plan, index) <= plan->first_token)
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "first_token: expected less than the %u new tokens of a sample, found %u",
+                         complete_plan_max_tokens(plan, index), plan->first_token);
     for (uint32_t i = 0; i < prompt->length; i++) {
         int32_t token = prompt->tokens[i];
         if (token < 0 || (uint32_t)token >= network->vocab_size)
@@ -43,12 +51,13 @@ static vkdlm_status plan_prompts(complete_plan *plan, const causal *network,
         return error_set(err, VKDLM_INVALID_ARGUMENT, "--prompt: expected a prompt to continue, found none");
     plan->prompts = options->prompts;
     plan->context = network->context;
+    plan->first_token = options->first_token;
     plan->max_tokens = options->max_tokens ? options->max_tokens : DEFAULT_TOKENS;
     for (uint32_t i = 0; i < options->n_prompts; i++) {
         vkdlm_status status = check_prompt(plan, network, i, options, err);
         if (status != VKDLM_OK)
             return status;
-        uint32_t output = plan->prompts[i].length + complete_plan_max_tokens(plan, i);
+        uint32_t output = plan->prompts[i].length - plan->first_token + complete_plan_max_tokens(plan, i);
         plan->max_output = output > plan->max_output ? output : plan->max_output;
     }
 
@@ -126,7 +135,7 @@ vkdlm_status complete_plan_batch(complete_plan *plan, const refiner *r, const ca
 
 uint32_t complete_plan_max_tokens(const complete_plan *plan, uint64_t prompt)
 {
-    return u32_min(plan->max_tokens, plan->context - plan->prompts[prompt].length);
+    return u32_min(plan->max_tokens, plan->context - (plan->prompts[prompt].length - plan->first_token));
 }
 
 bool complete_plan_ends(const complete_plan *plan, int32_t token)

@@ -11,9 +11,10 @@ typedef struct complete_plan {
     uint64_t num_samples;        /* of each prompt */
     uint64_t n_samples;          /* of the run */
     uint32_t first_stream;
-    uint32_t context;    /* tokens a sample may have in all */
-    uint32_t max_tokens; /* new ones; a prompt may leave room for fewer */
-    uint32_t max_output; /* tokens of the longest sample */
+    uint32_t context;     /* tokens a sample may have in all */
+    uint32_t max_tokens;  /* new ones; a prompt may leave room for fewer */
+    uint32_t first_token; /* new ones that stand at the end of the prompts already; max_tokens counts them */
+    uint32_t max_output;  /* tokens of the longest sample */
     uint32_t batch;
     uint32_t chunk_rows; /* tokens of prompts that go through the main path at once */
     token_law law;
@@ -35,7 +36,7 @@ vkdlm_status complete_plan_batch(complete_plan *plan, const refiner *r, const ca
                                  const vkdlm_complete_options *options, causal_capacity *capacity,
                                  vkdlm_error *err);
 
-/* New tokens of a sample of this prompt at most; at least 1. */
+/* New tokens of a sample of this prompt at most, those that it has already among them; more than these. */
 uint32_t complete_plan_max_tokens(const complete_plan *plan, uint64_t prompt);
 
 bool complete_plan_ends(const complete_plan *plan, int32_t token);

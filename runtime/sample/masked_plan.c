@@ -155,6 +155,32 @@ static vkdlm_status plan_stages(masked_plan *plan, const vkdlm_generate_options 
     return VKDLM_OK;
 }
 
+static vkdlm_status plan_start(masked_plan *plan, const vkdlm_generate_options *options, vkdlm_error *err)
+{
+    bool hitting = plan->sampler == VKDLM_SAMPLER_FIRST_HITTING;
+    if (plan->stride && (options->first_step || options->first_time != 0))
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "%s: expected 0 for semi-autoregressive generation (--stride), found %g",
+                         options->first_step ? "first_step" : "first_time",
+                         options->first_step ? (double)options->first_step : options->first_time);
+    if (!hitting && options->first_time != 0)
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "first_time: expected 0 with --sampler %s, whose steps tell the time, found %g",
+                         vkdlm_sampler_name(plan->sampler), options->first_time);
+    /* A step of first-hitting fills one position. */
+    uint32_t most = hitting ? RNG_MAX_STEP - u32_min(plan->max_window, RNG_MAX_STEP) : plan->steps;
+    if (options->first_step > most)
+        return error_set(err, VKDLM_INVALID_ARGUMENT, "first_step: expected at most %u, found %u", most,
+                         options->first_step);
+    plan->first_step = options->first_step;
+    plan->first_time = options->first_time != 0 ? options->first_time : 1;
+    if (!(plan->first_time > 0 && plan->first_time <= 1))
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "first_time: expected a number above 0 and at most 1, found %g",
+                         options->first_time);
+    return VKDLM_OK;
+}
+
 static vkdlm_status plan_token_law(masked_plan *plan, const denoiser *network,
                                    const vkdlm_generate_options *options, vkdlm_error *err)
 {
@@ -211,6 +237,8 @@ vkdlm_status masked_plan_init(masked_plan *plan, const denoiser *network,
     if (status == VKDLM_OK)
         status = plan_stages(plan, options, err);
     if (status == VKDLM_OK)
+        status = plan_start(plan, options, err);
+    if (status == VKDLM_OK)
         status = plan_token_law(plan, network, options, err);
     if (status == VKDLM_OK)
         status = plan_report(plan, options, err);
@@ -222,6 +250,11 @@ vkdlm_status masked_plan_init(masked_plan *plan, const denoiser *network,
 double masked_plan_time(const masked_plan *plan, uint32_t i)
 {
     return i == plan->steps ? plan->end_time : 1 + i * (plan->end_time - 1) / plan->steps;
+}
+
+double masked_plan_start_time(const masked_plan *plan)
+{
+    return plan->steps ? masked_plan_time(plan, plan->first_step) : plan->first_time;
 }
 
 uint32_t masked_plan_n_steps(const masked_plan *plan)

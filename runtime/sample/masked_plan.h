@@ -13,6 +13,9 @@ typedef struct masked_plan {
     uint32_t steps;     /* T, of one stage; 0 for first-hitting, which has none */
     double end_time;    /* 0 for semi-autoregressive stages */
     bool final_denoise; /* fill what is masked after the last step */
+    /* What canvases have behind them when the run begins. */
+    uint32_t first_step;
+    double first_time; /* first-hitting */
     uint32_t n_stages, stride;
 
     const vkdlm_canvas *canvases; /* the caller's; NULL: one all-masked canvas of the model's length */
@@ -39,6 +42,9 @@ vkdlm_status masked_plan_init(masked_plan *plan, const denoiser *network,
 
 /* t after i steps of a stage, i = 0 .. steps: 1 + i (end_time - 1) / steps. */
 double masked_plan_time(const masked_plan *plan, uint32_t i);
+
+/* t where the run begins. */
+double masked_plan_start_time(const masked_plan *plan);
 
 /* Steps of a whole sample, 0 for first-hitting. */
 uint32_t masked_plan_n_steps(const masked_plan *plan);

@@ -142,7 +142,8 @@ void masked_sample_begin(masked_sample *sample, const masked_plan *plan, uint64_
                               .tokens = sample->tokens,
                               .masked = sample->masked,
                               .picked = sample->picked,
-                              .move_chance = schedule_move_chance(&plan->noise, 1)};
+                              .step = plan->first_step,
+                              .move_chance = schedule_move_chance(&plan->noise, plan->first_time)};
     const vkdlm_canvas *canvas = plan->canvases ? &plan->canvases[sample->prompt] : NULL;
     sample->window_length = canvas ? canvas->length : plan->max_window;
     sample->length = sample->window_length + (plan->n_stages - 1) * plan->stride;

@@ -45,7 +45,8 @@ struct vkdlm_recorder {
     uint64_t column_at[TRAJECTORY_MAX_TENSORS];    /* offset of a column in the row, */
     uint64_t column_bytes[TRAJECTORY_MAX_TENSORS]; /* and its bytes; 0: not of the spool */
     int32_t *start;                                /* masked: the canvas before the first step, [length] */
-    int32_t *tokens;                               /* flow, [n_tokens] */
+    float start_time;
+    int32_t *tokens; /* flow, [n_tokens] */
     uint32_t n_tokens, token_capacity;
     uint8_t *seen; /* bits of the ids that occur, [n_seen_bytes] */
     size_t n_seen_bytes;
@@ -282,13 +283,8 @@ bool vkdlm_recorder_on_flow_step(void *recorder, const vkdlm_flow_step *step)
            append_row(r);
 }
 
-bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step)
+static bool add_token(vkdlm_recorder *r, int32_t token)
 {
-    vkdlm_recorder *r = recorder;
-    if (!check_kind(r, VKDLM_TRAJECTORY_FLOW))
-        return false;
-    if (step->sample != r->sample)
-        return true;
     if (r->n_tokens == r->token_capacity) {
         uint32_t capacity = 2 * r->token_capacity + 256;
         int32_t *tokens = realloc(r->tokens, capacity * sizeof *tokens);
@@ -297,9 +293,29 @@ bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step)
         r->tokens = tokens;
         r->token_capacity = capacity;
     }
-    r->tokens[r->n_tokens++] = step->token;
+    r->tokens[r->n_tokens++] = token;
+    return see(r, &token, 1);
+}
+
+bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step)
+{
+    vkdlm_recorder *r = recorder;
+    if (!check_kind(r, VKDLM_TRAJECTORY_FLOW))
+        return false;
+    if (step->sample != r->sample)
+        return true;
+    /* Of a run that goes on behind new tokens, those stand before the first. */
+    while (r->n_tokens < step->index) {
+        uint32_t before = step->index - r->n_tokens;
+        if (before >= step->length)
+            return failed(r, wrong_step(r, "tokens or more", before + 1, step->length, &r->error));
+        if (!add_token(r, step->tokens[step->length - 1 - before]))
+            return false;
+    }
+    if (!add_token(r, step->token))
+        return false;
     r->n_whole = r->n_rows;
-    return see(r, &step->token, 1);
+    return true;
 }
 
 /* ---- the file ---------------------------------------------------------------------------------------- */
@@ -399,13 +415,12 @@ static void set_head(contents *c, uint32_t index, const void *data, uint64_t byt
 
 static void list_contents(const vkdlm_recorder *r, const pieces *p, contents *c)
 {
-    static const float start_time = 1;
     static const int32_t start_nfe = 0;
     for (uint32_t i = 0; i < trajectory_n_tensors[r->kind]; i++)
         list_tensor(r, p, &trajectory_tensors[r->kind][i], i, c);
     if (r->kind == VKDLM_TRAJECTORY_MASKED) {
         set_head(c, MASKED_TOKENS, r->start, r->length * sizeof *r->start);
-        set_head(c, MASKED_TIME, &start_time, sizeof start_time);
+        set_head(c, MASKED_TIME, &r->start_time, sizeof r->start_time);
         set_head(c, MASKED_NFE, &start_nfe, sizeof start_nfe);
     } else {
         set_head(c, FLOW_TOKENS, r->tokens, r->n_tokens * sizeof *r->tokens);
@@ -548,6 +563,15 @@ static bool set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o)
     return true;
 }
 
+/* t of the canvas that the run begins from. */
+static double start_time(const vkdlm_generate_options *o)
+{
+    double steps = o->steps ? o->steps : 64, end_time = o->end_time != 0 ? o->end_time : 1e-5;
+    if (o->sampler == VKDLM_SAMPLER_FIRST_HITTING)
+        return o->first_time != 0 ? o->first_time : 1;
+    return 1 + o->first_step * (end_time - 1) / steps;
+}
+
 /* A directory that is not there, or that nothing may be written to, is better found before the run. */
 static vkdlm_status probe_target(const char *path, vkdlm_error *err)
 {
@@ -577,6 +601,7 @@ vkdlm_status vkdlm_recorder_create(const char *path, const vkdlm_recorder_option
     r->sample = o->sample;
     r->mask_id = o->masked ? o->info->mask_id : -1;
     r->n_candidates = o->masked ? o->masked->n_candidates : o->flow->n_candidates;
+    r->start_time = o->masked ? (float)start_time(o->masked) : 0;
     r->tokenizer = o->tokenizer;
     if (r->kind == VKDLM_TRAJECTORY_FLOW)
         r->length = o->info->flow.dim; /* should no token be refined */
