@@ -8,6 +8,7 @@
 #include "bench.h"
 #include "commands.h"
 #include "engine.h"
+#include "locate.h"
 #include "message.h"
 #include "progress.h"
 #include "report.h"
@@ -205,9 +206,9 @@ static vkdlm_status add_model(run *r, const char *name, const char *l2d, vkdlm_e
 {
     vkdlm_bench_model *m = &r->models[r->n_models];
     char **path = &r->paths[2 * r->n_models], **l2d_path = path + 1;
-    vkdlm_status status = engine_locate(name, path, err);
+    vkdlm_status status = locate_model(name, path, err);
     if (!status && l2d)
-        status = engine_locate(l2d, l2d_path, err);
+        status = locate_model(l2d, l2d_path, err);
     if (status)
         return status;
     const char *slash = strrchr(*path, '/');

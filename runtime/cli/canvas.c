@@ -8,6 +8,20 @@
 #include "jsonl.h"
 #include "message.h"
 
+canvas_rules canvas_rules_of(const vkdlm_model_info *info, const vkdlm_tokenizer *tokenizer)
+{
+    bool causal = info->family == VKDLM_FAMILY_CAUSAL;
+    /* The end-of-text token stands in for a missing beginning: texts were joined by it in training. */
+    int32_t empty_id = info->begin_id >= 0 ? info->begin_id : info->n_end_ids ? info->end_ids[0] : -1;
+    return (canvas_rules){.tokenizer = tokenizer,
+                          .vocab_size = info->vocab_size,
+                          .mask_id = causal ? -1 : info->mask_id,
+                          .model_length = info->length,
+                          .length = info->length - causal,
+                          .causal = causal,
+                          .empty_id = causal ? empty_id : -1};
+}
+
 void canvas_set_deinit(canvas_set *set)
 {
     free(set->tokens);

@@ -1,59 +1,12 @@
 #include "engine.h"
 
-#include <inttypes.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "locate.h"
 #include "message.h"
 #include "signals.h"
-
-#define BUNDLED_MODEL "kjv-mdlm-q8_0.gguf"
-
-/* Directory of the running program, "" when it cannot be found out. */
-static void program_directory(char *path, size_t size)
-{
-    ssize_t n = readlink("/proc/self/exe", path, size - 1);
-    path[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(path, '/');
-    if (slash)
-        *slash = 0;
-}
-
-enum { N_PLACES = 3 };
-
-/* Where a bundled model may lie. */
-static void list_places(const char *name, char (*places)[PATH_MAX + 512])
-{
-    char program[PATH_MAX];
-    program_directory(program, sizeof program);
-    snprintf(places[0], sizeof *places, "%s/../share/vkdlm/models/%.200s", program, name);
-    snprintf(places[1], sizeof *places, "%s/%.200s", VKDLM_INSTALLED_MODELS, name);
-    snprintf(places[2], sizeof *places, "%s/%.200s", VKDLM_SOURCE_MODELS, name);
-}
-
-vkdlm_status engine_locate(const char *given, char **path, vkdlm_error *err)
-{
-    char places[N_PLACES][PATH_MAX + 512];
-    const char *found = NULL;
-    *path = NULL;
-    if (!given || (access(given, F_OK) && *given && !strchr(given, '/'))) {
-        list_places(given ? given : BUNDLED_MODEL, places);
-        for (size_t i = 0; i < N_PLACES && !found; i++)
-            if (!access(places[i], R_OK))
-                found = places[i];
-        if (!given && !found)
-            return message_set(
-                err, VKDLM_NOT_FOUND,
-                "the bundled model is not in '%.300s', '%.300s' or '%.300s'; '-m MODEL' names another",
-                places[0], places[1], places[2]);
-    }
-    *path = strdup(found ? found : given);
-    return *path ? VKDLM_OK : message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for a path");
-}
 
 vkdlm_status engine_describe(const char *path, const char *l2d, vkdlm_checkpoint **out, vkdlm_error *err)
 {
@@ -111,11 +64,11 @@ vkdlm_status engine_find(engine *e, const command *cmd, const void *values, cons
     *e = (engine){.common = values};
     e->verbose = e->common->verbose.given;
     progress_init(&e->bar, e->common->quiet.given);
-    vkdlm_status status = engine_locate(names->model, &e->path, err);
+    vkdlm_status status = locate_model(names->model, &e->path, err);
     if (!status && names->l2d)
-        status = engine_locate(names->l2d, &e->l2d, err);
+        status = locate_model(names->l2d, &e->l2d, err);
     if (!status && names->tokenizer)
-        status = engine_locate(names->tokenizer, &e->tokenizer_path, err);
+        status = locate_model(names->tokenizer, &e->tokenizer_path, err);
     return status ? status : examine(e, cmd, values, parse, err);
 }
 

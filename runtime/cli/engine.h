@@ -29,11 +29,6 @@
             .initially = "the one in the model's directory, if any", .fits = MODEL_CAUSAL | MODEL_L2D, \
     }
 
-/* Where a model or a diffusion path is: `given` if it exists; if it is a name without a slash, the bundled
- * one of that name; NULL is the bundled default. A name that is nowhere is returned as it is. Errors:
- * NOT_FOUND (no bundled default: names the places searched), OUT_OF_HOST_MEMORY. The caller frees *path. */
-vkdlm_status engine_locate(const char *given, char **path, vkdlm_error *err);
-
 /* Opens the description of a model, with a diffusion path unless l2d is NULL (or the model takes none). */
 vkdlm_status engine_describe(const char *path, const char *l2d, vkdlm_checkpoint **out, vkdlm_error *err);
 

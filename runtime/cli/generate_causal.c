@@ -21,34 +21,19 @@ typedef struct causal_run {
     float *noise;
 } causal_run;
 
-/* The end-of-text token stands in for a missing beginning: texts were joined by it in training. */
-static int32_t empty_id(const vkdlm_model_info *info)
-{
-    return info->begin_id >= 0 ? info->begin_id : info->n_end_ids ? info->end_ids[0] : -1;
-}
-
 static vkdlm_status make_prompts(causal_run *c, vkdlm_error *err)
 {
     generate_run *r = c->run;
     const generate_values *v = r->values;
-    const vkdlm_model_info *info = &r->engine.info;
     vkdlm_status status = VKDLM_OK;
     if (v->chat.given && !r->engine.tokenizer_path)
         return message_set(err, VKDLM_UNSUPPORTED,
                            "the model has no tokenizer, beside which the template of '--chat' would lie");
     if (v->chat.given)
         status = vkdlm_chat_template_open(r->engine.tokenizer_path, &c->chat, err);
-    canvas_rules rules = {
-        .tokenizer = r->engine.tokenizer,
-        .vocab_size = info->vocab_size,
-        .mask_id = -1,
-        .model_length = info->length,
-        .length = info->length - 1,
-        .causal = true,
-        .empty_id = empty_id(info),
-        .chat = c->chat,
-        .system = v->system.text,
-    };
+    canvas_rules rules = canvas_rules_of(&r->engine.info, r->engine.tokenizer);
+    rules.chat = c->chat;
+    rules.system = v->system.text;
     if (!status)
         status = generate_add_given(r, &rules, err);
     return status ? status : canvas_set_finish(&r->canvases, err);

@@ -21,14 +21,10 @@ static vkdlm_status make_canvases(generate_run *r, vkdlm_error *err)
 {
     const generate_values *v = r->values;
     const vkdlm_model_info *info = &r->engine.info;
-    canvas_rules rules = {
-        .tokenizer = r->engine.tokenizer,
-        .vocab_size = info->vocab_size,
-        .mask_id = info->mask_id,
-        .model_length = info->length,
-        .length = v->length.given ? (uint32_t)v->length.count : info->length,
-        .may_be_full = v->strides.given,
-    };
+    canvas_rules rules = canvas_rules_of(info, r->engine.tokenizer);
+    rules.may_be_full = v->strides.given;
+    if (v->length.given)
+        rules.length = (uint32_t)v->length.count;
     if (rules.length > info->length)
         return message_set(err, VKDLM_INVALID_ARGUMENT,
                            "'--length' is 1 to the model's length, %" PRIu32 ", not %" PRIu32

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "engine.h"
 #include "info_path.h"
+#include "locate.h"
 #include "message.h"
 #include "report.h"
 
@@ -103,9 +104,9 @@ static int run_info(const command *cmd, void *values, const option_parse *parse)
     vkdlm_error err = {0};
     info_path diffusion_path = {0};
     char *path = NULL, *l2d = NULL;
-    vkdlm_status status = engine_locate(v->model.text, &path, &err);
+    vkdlm_status status = locate_model(v->model.text, &path, &err);
     if (!status && v->l2d.given)
-        status = engine_locate(v->l2d.text, &l2d, &err);
+        status = locate_model(v->l2d.text, &l2d, &err);
     if (!status)
         status = engine_describe(path, l2d, &checkpoint, &err);
     if (!status) {

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "engine.h"
+#include "locate.h"
 #include "message.h"
 #include "report.h"
 #include "signals.h"
@@ -126,7 +127,7 @@ static vkdlm_status convert(run *r, vkdlm_error *err)
         .type = v->type.text, .progress = show_progress, .tensor = note_tensor, .user = r};
     char *path = NULL;
     double begun = progress_now();
-    vkdlm_status status = engine_locate(v->model.given ? v->model.text : UNQUANTISED_MODEL, &path, err);
+    vkdlm_status status = locate_model(v->model.given ? v->model.text : UNQUANTISED_MODEL, &path, err);
     signals_catch();
     progress_begin(&r->bar, "converting");
     if (!status)

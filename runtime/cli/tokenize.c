@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "input.h"
 #include "jsonl.h"
+#include "locate.h"
 #include "message.h"
 #include "report.h"
 
@@ -69,7 +70,7 @@ static vkdlm_status open_tokenizer(const tokenize_values *v, vkdlm_tokenizer **t
     char *path = NULL;
     if (v->tokenizer.given)
         return vkdlm_tokenizer_open(v->tokenizer.text, tokenizer, err);
-    vkdlm_status status = engine_locate(v->model.text, &path, err);
+    vkdlm_status status = locate_model(v->model.text, &path, err);
     if (!status)
         status = vkdlm_checkpoint_open(path, &checkpoint, err);
     if (!status) {
