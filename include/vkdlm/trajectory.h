@@ -2,14 +2,15 @@
  *
  * A file is in the safetensors format, so that it can be opened by any library for it. Its __metadata__ has
  * `format` "denoising-trajectory", `version` "1", `kind` "masked" or "flow", and `model`, `sampler` (JSON of
- * every option), `seed`, `device`, `prompt`, `tokenizer`, `mask_id`. Tensors of a masked run with S
- * evaluations, L positions and K candidates: tokens I32 [S + 1, L] (row 0: the start), time F32 [S + 1], nfe
- * I32 [S + 1] (cumulative), topk_ids I32 [S, L, K], topk_probs F32 [S, L, K], entropy F32 [S, L], confidence
- * F32 [S, L], host_ns, device_ns I64 [S]; of a flow's run with N new tokens, E evaluations in all and a
- * diffusion space of n dimensions: token_index I32 [E], t F32 [E], x F32 [E, n], xhat_id I32 [E], topk_ids
- * I32 [E, K], topk_probs F32 [E, K], entropy F32 [E], wd_norm F32 [E], tokens I32 [N], device_ns I64 [E]; of
- * both, the text of the ids that occur: piece_ids I32 [P] (ascending), piece_bytes U8 [..], piece_offsets I32
- * [P + 1].
+ * every option; first_sample is that of the recorded sample), `seed`, `device`, `prompt`, `tokenizer`,
+ * `mask_id`. Tensors of a masked run with S evaluations, L positions and K candidates: tokens I32 [S + 1, L]
+ * (row 0: the start), time F32 [S + 1], nfe I32 [S + 1] (cumulative), topk_ids I32 [S, L, K], topk_probs F32
+ * [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns, device_ns I64 [S]; of a flow's run with N new
+ * tokens, E evaluations in all and a diffusion space of n dimensions: token_index I32 [E], t F32 [E], x F32
+ * [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs F32 [E, K], entropy F32 [E], wd_norm F32 [E],
+ * tokens I32 [N], device_ns I64 [E]; of both, the text of the ids that occur: piece_ids I32 [P] (ascending),
+ * piece_bytes U8 [..], piece_offsets I32 [P + 1]. A run that went on from another's place begins at the time
+ * of that place; of a flow, tokens has those before it, which have no evaluations.
  *
  * Thread rules: an open trajectory is immutable and may be read from any thread; a recorder belongs to one.
  */
@@ -106,16 +107,18 @@ VKDLM_API const char *vkdlm_trajectory_piece(const vkdlm_trajectory *trajectory,
 /* ---- options as text --------------------------------------------------------------------------------- */
 
 /* The options of a run as the metadata `sampler` of a recording has them: a JSON object with every default
- * resolved, but without canvases, prompts, seed, batch and callbacks. NULL when there is no memory; to be
- * freed by free(). */
+ * resolved, but without canvases, prompts, seed, samples, batch and callbacks, and without members that the
+ * sampler, the schedule or the solver does not take. A run with the options that are read from it does the
+ * same. NULL when there is no memory; to be freed by free(). */
 VKDLM_API char *vkdlm_generate_options_write(const vkdlm_generate_options *options);
-/* flow: of the model, for its defaults. */
+/* flow: of the model, for its defaults. max_tokens 0 is left to the prompt, x_0 is not a part. */
 VKDLM_API char *vkdlm_complete_options_write(const vkdlm_complete_options *options,
                                              const vkdlm_flow_info *flow);
 
 /* Reads such a text back into options that begin zeroed. Members that are missing keep their default; others
  * than those written are passed over. Values are checked only for their type and range of the field, as the
- * run checks the rest. Errors: MALFORMED names the member, what was expected and found. */
+ * run checks the rest. *out is zeroed on failure. Errors: MALFORMED names the member, what was expected and
+ * found; OUT_OF_HOST_MEMORY. */
 VKDLM_API vkdlm_status vkdlm_generate_options_read(const char *json, vkdlm_generate_options *out,
                                                    vkdlm_error *err);
 /* out->flow.temperature points to `temperature`, an array of the caller's that receives the schedule's name

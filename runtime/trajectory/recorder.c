@@ -17,7 +17,6 @@
 #include "base/file.h"
 #include "base/size.h"
 #include "base/utf8.h"
-#include "describe.h"
 #include "spool.h"
 #include "trajectory.h"
 
@@ -539,18 +538,29 @@ static char *copy_text(const char *text)
     return copy;
 }
 
+/* The options of the recorded sample, whose stream is the first of a run that does the same again. */
+static char *write_options(const vkdlm_recorder_options *o)
+{
+    if (o->masked) {
+        vkdlm_generate_options masked = *o->masked;
+        masked.first_sample += o->sample;
+        return vkdlm_generate_options_write(&masked);
+    }
+    vkdlm_complete_options flow = *o->flow;
+    flow.first_sample += o->sample;
+    return vkdlm_complete_options_write(&flow, &o->info->flow);
+}
+
 static bool set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o)
 {
     char seed[24], mask_id[16];
     snprintf(seed, sizeof seed, "%" PRIu64, o->masked ? o->masked->seed : o->flow->seed);
     snprintf(mask_id, sizeof mask_id, "%" PRId32, r->mask_id);
-    char *sampler =
-        o->masked ? trajectory_describe_masked(o->masked) : trajectory_describe_flow(o->flow, &o->info->flow);
     char *values[N_METADATA] = {copy_text(TRAJECTORY_FORMAT),
                                 copy_text(TRAJECTORY_VERSION),
                                 copy_text(trajectory_kinds[r->kind]),
                                 copy_text(o->model),
-                                sampler,
+                                write_options(o),
                                 copy_text(seed),
                                 copy_text(o->device),
                                 copy_text(o->prompt),

@@ -1,4 +1,5 @@
-/* Runs that go on from where others were stopped: their rest to the bit, on networks in double precision. */
+/* Runs that go on from where others were stopped: their rest to the bit, on networks in double precision. And
+ * runs with the options that a recording of another tells: the same again. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include <vkdlm/trajectory.h>
 
 #include "golden/golden.h"
 #include "ref/ref_causal.h"
@@ -110,6 +113,19 @@ static void make_canvas(const denoiser *network, int32_t *canvas)
         canvas[i] = i == GIVEN ? 5 : network->mask_id;
 }
 
+/* The options as a recording tells them. */
+static vkdlm_generate_options retold(const vkdlm_generate_options *options)
+{
+    vkdlm_generate_options out;
+    vkdlm_error err = {0};
+    char *text = vkdlm_generate_options_write(options);
+    if (vkdlm_generate_options_read(text, &out, &err))
+        fail_msg("%s", err.message);
+    free(text);
+    out.seed = options->seed;
+    return out;
+}
+
 /* Behind every step of a grid. */
 static void check_grid(denoiser *network, vkdlm_generate_options options)
 {
@@ -117,6 +133,8 @@ static void check_grid(denoiser *network, vkdlm_generate_options options)
     masked_seen whole, rest;
     make_canvas(network, canvas);
     run_masked(network, options, canvas, &whole);
+    run_masked(network, retold(&options), canvas, &rest);
+    check_rest(&whole, 0, &rest, false);
     for (uint32_t k = 0; k <= STEPS; k++) {
         uint32_t first = 0;
         while (first < whole.n && whole.rows[first].step <= k)
@@ -139,6 +157,9 @@ static void check_hitting(denoiser *network, vkdlm_generate_options options)
         options.first_time = fmax(whole.rows[k - 1].time, DBL_MIN);
         run_masked(network, options, whole.rows[k - 1].tokens, &rest);
         check_rest(&whole, k, &rest, true);
+        masked_seen again;
+        run_masked(network, retold(&options), whole.rows[k - 1].tokens, &again);
+        check_rest(&rest, 0, &again, false);
         options.first_time = (double)(float)options.first_time; /* as a recording has it */
         if (options.first_time > 0) {
             run_masked(network, options, whole.rows[k - 1].tokens, &rest);
@@ -356,26 +377,27 @@ static bool see_completion(void *user, const vkdlm_completion *c)
     return true;
 }
 
+static const vkdlm_model_info flow_info = {.family = VKDLM_FAMILY_CAUSAL,
+                                           .vocab_size = 11,
+                                           .end_ids = {END_ID},
+                                           .n_end_ids = 1,
+                                           .flow = {.present = true,
+                                                    .dim = DIM,
+                                                    .n_classes = 2,
+                                                    .noise_scale = 64,
+                                                    .steps = 4,
+                                                    .solver = VKDLM_SOLVER_MIDPOINT,
+                                                    .estimate = VKDLM_ESTIMATE_SAMPLE,
+                                                    .velocity = VKDLM_VELOCITY_CONSTANT,
+                                                    .temperature = "1",
+                                                    .rtol = 1e-3,
+                                                    .atol = 1e-3,
+                                                    .end_time = 1}};
+
 static vkdlm_status run_flow(vkdlm_complete_options options, const int32_t *prompt, uint32_t length,
                              flow_seen *seen, vkdlm_error *err)
 {
     causal *network = ref_causal_create(&small);
-    const vkdlm_model_info info = {.family = VKDLM_FAMILY_CAUSAL,
-                                   .vocab_size = small.vocab_size,
-                                   .end_ids = {END_ID},
-                                   .n_end_ids = 1,
-                                   .flow = {.present = true,
-                                            .dim = DIM,
-                                            .n_classes = 2,
-                                            .noise_scale = 64,
-                                            .steps = 4,
-                                            .solver = VKDLM_SOLVER_MIDPOINT,
-                                            .estimate = VKDLM_ESTIMATE_SAMPLE,
-                                            .velocity = VKDLM_VELOCITY_CONSTANT,
-                                            .temperature = "1",
-                                            .rtol = 1e-3,
-                                            .atol = 1e-3,
-                                            .end_time = 1}};
     const vkdlm_canvas prompts[] = {{prompt, length}};
     *seen = (flow_seen){0};
     options.prompts = prompts;
@@ -385,14 +407,54 @@ static vkdlm_status run_flow(vkdlm_complete_options options, const int32_t *prom
     options.on_token = see_token;
     options.on_sample = see_completion;
     options.user = seen;
-    vkdlm_status status = complete_run(network, &info, &options, NULL, err);
+    vkdlm_status status = complete_run(network, &flow_info, &options, NULL, err);
     ref_causal_destroy(network);
     return status;
+}
+
+/* The other run is what follows the first k new tokens. */
+static void check_flow_rest(const flow_seen *whole, uint32_t k, const flow_seen *rest)
+{
+    assert_int_equal(rest->prompt_length, PROMPT + k);
+    assert_true(rest->length == whole->length && rest->ended == whole->ended);
+    assert_memory_equal(rest->output, whole->output, whole->length * sizeof *whole->output);
+    assert_int_equal(rest->n_tokens, whole->n_tokens - k);
+    uint32_t first = whole->tokens[k].first_evaluation;
+    assert_int_equal(rest->n_evaluations, whole->n_evaluations - first);
+    for (uint32_t i = 0; i < rest->n_tokens; i++) {
+        const token_row *a = &whole->tokens[k + i], *b = &rest->tokens[i];
+        assert_true(a->token == b->token && a->index == b->index && a->max_tokens == b->max_tokens);
+        assert_true(a->log_prob == b->log_prob && a->entropy == b->entropy &&
+                    a->base_entropy == b->base_entropy && a->refined == b->refined);
+    }
+    for (uint32_t i = 0; i < rest->n_evaluations; i++) {
+        const flow_row *a = &whole->evaluations[first + i], *b = &rest->evaluations[i];
+        assert_true(a->token_index == b->token_index && a->index == b->index && a->last == b->last);
+        assert_true(a->time == b->time && a->xhat_id == b->xhat_id && a->entropy == b->entropy &&
+                    a->wd_norm == b->wd_norm);
+        assert_memory_equal(a->x, b->x, sizeof a->x);
+    }
+}
+
+static vkdlm_complete_options retold_flow(const vkdlm_complete_options *options, char *temperature)
+{
+    vkdlm_complete_options out;
+    vkdlm_error err = {0};
+    char *text = vkdlm_complete_options_write(options, &flow_info.flow);
+    if (vkdlm_complete_options_read(text, &out, temperature, &err))
+        fail_msg("%s", err.message);
+    free(text);
+    out.seed = options->seed;
+    out.flow.noise = options->flow.noise;
+    out.flow.noise_tokens = options->flow.noise_tokens;
+    out.flow.noise_rows = options->flow.noise_rows;
+    return out;
 }
 
 static void check_flow(vkdlm_complete_options options)
 {
     static flow_seen whole, rest;
+    char temperature[VKDLM_TEMPERATURE_BYTES];
     static const int32_t prompt[PROMPT] = {3, 1, 4, 1};
     vkdlm_error err = {0};
     options.seed = 5;
@@ -405,25 +467,10 @@ static void check_flow(vkdlm_complete_options options)
         options.first_token = k;
         if (run_flow(options, whole.output, PROMPT + k, &rest, &err))
             fail_msg("%s", err.message);
-        assert_int_equal(rest.prompt_length, PROMPT + k);
-        assert_true(rest.length == whole.length && rest.ended == whole.ended);
-        assert_memory_equal(rest.output, whole.output, whole.length * sizeof *whole.output);
-        assert_int_equal(rest.n_tokens, whole.n_tokens - k);
-        uint32_t first = whole.tokens[k].first_evaluation;
-        assert_int_equal(rest.n_evaluations, whole.n_evaluations - first);
-        for (uint32_t i = 0; i < rest.n_tokens; i++) {
-            const token_row *a = &whole.tokens[k + i], *b = &rest.tokens[i];
-            assert_true(a->token == b->token && a->index == b->index && a->max_tokens == b->max_tokens);
-            assert_true(a->log_prob == b->log_prob && a->entropy == b->entropy &&
-                        a->base_entropy == b->base_entropy && a->refined == b->refined);
-        }
-        for (uint32_t i = 0; i < rest.n_evaluations; i++) {
-            const flow_row *a = &whole.evaluations[first + i], *b = &rest.evaluations[i];
-            assert_true(a->token_index == b->token_index && a->index == b->index && a->last == b->last);
-            assert_true(a->time == b->time && a->xhat_id == b->xhat_id && a->entropy == b->entropy &&
-                        a->wd_norm == b->wd_norm);
-            assert_memory_equal(a->x, b->x, sizeof a->x);
-        }
+        check_flow_rest(&whole, k, &rest);
+        if (run_flow(retold_flow(&options, temperature), whole.output, PROMPT + k, &rest, &err))
+            fail_msg("%s", err.message);
+        check_flow_rest(&whole, k, &rest);
     }
 }
 

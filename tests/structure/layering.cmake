@@ -18,7 +18,7 @@ set(may_include
   "model   | model ops gpu format base public shaders"
   "sample  | sample base public model/denoiser.h model/causal.h"
   "session | session sample model ops gpu text format base public"
-  "trajectory | trajectory base public"
+  "trajectory | trajectory base public format/json.h"
   "cli     | cli public"
   "viewer  | viewer public vulkan")
 

@@ -256,6 +256,74 @@ static void test_flow(void **state)
     vkdlm_trajectory_close(t);
 }
 
+/* The metadata `sampler` are the options of the recorded sample. */
+static void check_options(char *expected)
+{
+    vkdlm_trajectory *t = open_file();
+    vkdlm_trajectory_info info;
+    vkdlm_trajectory_get_info(t, &info);
+    assert_string_equal(info.sampler, expected);
+    vkdlm_trajectory_close(t);
+    free(expected);
+}
+
+/* Runs that go on from where others were stopped: time and tokens are those of the place. */
+static void test_resumed(void **state)
+{
+    (void)state;
+    vkdlm_generate_options masked = {
+        .steps = STEPS, .end_time = 0.2, .first_step = 3, .n_candidates = K, .first_sample = 5};
+    const vkdlm_generate_options hitting = {
+        .sampler = VKDLM_SAMPLER_FIRST_HITTING, .first_step = 2, .first_time = 0.7, .n_candidates = K};
+    for (int i = 0; i < 2; i++) {
+        vkdlm_recorder *recorder = begin(&(vkdlm_recorder_options){
+            .masked = i ? &hitting : &masked, .info = &masked_info, .sample = i ? 0 : 2});
+        made_step m;
+        make_step(&m, 0, i ? 0 : 2);
+        assert_true(vkdlm_recorder_on_step(recorder, &m.step));
+        finish(recorder);
+        vkdlm_trajectory *t = open_file();
+        vkdlm_trajectory_step s;
+        assert_true(vkdlm_trajectory_get_step(t, 0, &s));
+        assert_true(fabs((double)s.time - (i ? 0.7 : 0.4)) < 1e-6);
+        vkdlm_trajectory_close(t);
+        if (i == 0)
+            masked.first_sample = 7;
+        check_options(vkdlm_generate_options_write(i ? &hitting : &masked));
+    }
+
+    const vkdlm_complete_options flow = {.n_candidates = K, .first_token = 2};
+    const vkdlm_model_info info = {.mask_id = -1, .flow = {.present = true, .dim = DIM}};
+    vkdlm_recorder *recorder = begin(&(vkdlm_recorder_options){.flow = &flow, .info = &info});
+    static const int32_t text[] = {9, 50, 51, 52, 53};
+    for (uint32_t token = 2; token < 4; token++) {
+        vkdlm_flow_step step;
+        float x[DIM];
+        make_flow_step(&step, token, 0, x);
+        assert_true(vkdlm_recorder_on_flow_step(recorder, &step));
+        vkdlm_token_step done = {
+            .index = token, .token = text[token + 1], .tokens = text, .length = token + 2};
+        assert_true(vkdlm_recorder_on_token(recorder, &done));
+    }
+    finish(recorder);
+    vkdlm_trajectory *t = open_file();
+    vkdlm_trajectory_info found;
+    vkdlm_trajectory_get_info(t, &found);
+    assert_true(found.n_tokens == 4 && found.n_evaluations == 2);
+    assert_memory_equal(found.tokens, text + 1, 4 * sizeof *text);
+    assert_int_equal(vkdlm_trajectory_first_evaluation(t, 2), 0);
+    assert_int_equal(vkdlm_trajectory_first_evaluation(t, 3), 1);
+    vkdlm_trajectory_close(t);
+    check_options(vkdlm_complete_options_write(&flow, &info.flow));
+
+    /* Tokens that it does not tell. */
+    recorder = begin(&(vkdlm_recorder_options){.flow = &flow, .info = &info});
+    vkdlm_token_step lost = {.index = 5, .token = 1, .tokens = text, .length = 5};
+    assert_false(vkdlm_recorder_on_token(recorder, &lost));
+    vkdlm_error err;
+    assert_int_equal(vkdlm_recorder_finish(recorder, &err), VKDLM_INVALID_ARGUMENT);
+}
+
 /* Steps that do not belong to the run, places that cannot be written. */
 static void test_misuse(void **state)
 {
@@ -493,8 +561,9 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masked), cmocka_unit_test(test_no_steps), cmocka_unit_test(test_flow),
-        cmocka_unit_test(test_misuse), cmocka_unit_test(test_kill),     cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_masked),  cmocka_unit_test(test_no_steps), cmocka_unit_test(test_flow),
+        cmocka_unit_test(test_resumed), cmocka_unit_test(test_misuse),   cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
