@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "sample/likelihood.h"
 #include "sample/masked.h"
+#include "sample/schedule.h"
 
 vkdlm_status vkdlm_session_create(vkdlm_model *model, vkdlm_session **out, vkdlm_error *err)
 {
@@ -42,6 +43,15 @@ vkdlm_status session_check_family(const vkdlm_session *session, vkdlm_family fam
         return VKDLM_OK;
     return error_set(err, VKDLM_UNSUPPORTED, "%s: expected a %s model, found a %s one", what, names[family],
                      names[found]);
+}
+
+vkdlm_status vkdlm_noise_time(const vkdlm_noise *noise, double share, double *time, vkdlm_error *err)
+{
+    schedule s;
+    vkdlm_status status = schedule_init(&s, noise, err);
+    if (!status)
+        *time = schedule_time(&s, share);
+    return status;
 }
 
 vkdlm_status vkdlm_generate(vkdlm_session *session, const vkdlm_generate_options *options,

@@ -59,6 +59,11 @@ typedef struct vkdlm_noise {
     double sigma_min, sigma_max; /* each that is 0 takes its default */
 } vkdlm_noise;
 
+/* Time at which this share of the tokens is expected to be masked: 1 - alpha(*time) = share; the nearer end
+ * of [0, 1] where it is at no time. Errors: INVALID_ARGUMENT. */
+VKDLM_API vkdlm_status vkdlm_noise_time(const vkdlm_noise *noise, double share, double *time,
+                                        vkdlm_error *err);
+
 #define VKDLM_MAX_CANDIDATES 1024
 
 /* One evaluation of the network as the callback sees it. Pointers live until the callback returns. */

@@ -20,8 +20,8 @@ typedef struct canvas_rules {
     const char *system;              /* system message before it, or NULL */
 } canvas_rules;
 
-/* The rules of a model: a canvas as long as it may be, or a prompt that leaves room for a token. tokenizer may
- * be NULL. */
+/* The rules of a model: a canvas as long as it may be, or a prompt that leaves room for a token. tokenizer
+ * may be NULL. */
 canvas_rules canvas_rules_of(const vkdlm_model_info *info, const vkdlm_tokenizer *tokenizer);
 
 /* Canvases one behind the other. A zeroed struct is empty. */
