@@ -82,10 +82,16 @@ void draw_card(const scene &s, const area &a)
     outline(a, s.colours().border, 8 * s.unit, 1);
 }
 
+void note_area(const std::string &name, const area &a)
+{
+    static_cast<std::vector<named_area> *>(ImGui::GetIO().UserData)->push_back({name, a});
+}
+
 bool press_area(const char *id, const area &a)
 {
     if (a.width() < 1 || a.height() < 1)
         return false;
+    note_area(id, a);
     ImGui::SetCursorScreenPos(ImVec2(a.x0, a.y0));
     return ImGui::InvisibleButton(id, ImVec2(a.width(), a.height()));
 }

@@ -9,45 +9,12 @@
 #include <sys/stat.h>
 
 #include "picture.h"
+#include "report.h"
 
 namespace viewer
 {
 namespace
 {
-
-/* Where each token of the last frame is and how it is filled, as JSON. */
-bool write_layout(const std::string &path, const scene &s, std::string &error)
-{
-    FILE *file = fopen(path.c_str(), "w");
-    if (!file) {
-        error = "cannot create '" + path + "': " + strerror(errno);
-        return false;
-    }
-    fprintf(file, "{\"step\":%u,\"runs\":[", s.state.step);
-    for (size_t i = 0; i < s.sheets.size(); i++) {
-        const sheet &sh = s.sheets[i];
-        fprintf(file, "%s[", i ? "," : "");
-        for (size_t k = 0; k < sh.drawn.size(); k++) {
-            const drawn_token &d = sh.drawn[k];
-            moment m = sh.facts.at(s.step_of(sh), d.position);
-            fprintf(file,
-                    "%s\n{\"position\":%u,\"token\":%d,\"changed\":%s,\"box\":[%g,%g,%g,%g],\"fill\":[%u,%u,%"
-                    "u,%u]}",
-                    k ? "," : "", d.position, m.token, m.changed ? "true" : "false",
-                    static_cast<double>(d.box.x0), static_cast<double>(d.box.y0),
-                    static_cast<double>(d.box.x1), static_cast<double>(d.box.y1), d.fill & 0xFF,
-                    d.fill >> 8 & 0xFF, d.fill >> 16 & 0xFF, d.fill >> 24);
-        }
-        fputs("]", file);
-    }
-    fputs("]}\n", file);
-    bool good = !ferror(file);
-    if (fclose(file) != 0 || !good) {
-        error = "cannot write '" + path + "': " + strerror(errno);
-        return false;
-    }
-    return true;
-}
 
 bool write_frames(const options &o, scene &s, offscreen &target, std::string &error)
 {

@@ -137,6 +137,8 @@ void draw_frame(scene &s)
     const ImVec2 size = ImGui::GetIO().DisplaySize;
     s.state.hovered = s.state.pointed;
     s.state.pointed = -1;
+    s.areas.clear();
+    ImGui::GetIO().UserData = &s.areas;
     ImGui::SetNextWindowPos(ImVec2(0, 0));
     ImGui::SetNextWindowSize(size);
     ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(0, 0));

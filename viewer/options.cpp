@@ -55,6 +55,7 @@ const char *take(const std::string &name, const std::string &value, options &out
                                  {"--gif", &out.gif},
                                  {"--frames", &out.frames},
                                  {"--layout", &out.layout},
+                                 {"--report", &out.report},
                                  {"--device", &out.device}})
         if (name == known) {
             *target = value;

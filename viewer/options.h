@@ -12,7 +12,7 @@ namespace viewer
 
 struct options {
     std::vector<std::string> files; /* one or two */
-    std::string png, gif, frames, layout;
+    std::string png, gif, frames, layout, report;
     int64_t step = -1, select = -1; /* -1: not given */
     uint32_t width = 1280, height = 800;
     double scale = 0, speed = 8; /* scale 0: that of the display, or by the picture's size */

@@ -39,6 +39,12 @@ struct font_set {
     ImFont *text[n_text_fonts]; /* of the canvas, largest first */
 };
 
+/* A part of the window, for tests. */
+struct named_area {
+    std::string name;
+    area box;
+};
+
 /* Where a token was drawn, for tests and for the mouse. */
 struct drawn_token {
     uint32_t position;
@@ -87,6 +93,7 @@ struct sheet {
 struct scene {
     std::vector<sheet> sheets; /* one, or two that are compared */
     view_state state;
+    std::vector<named_area> areas; /* of the last frame: what can be pressed, and what panels noted */
     font_set fonts = {};
     float unit = 1; /* pixels of a point: 1 on an ordinary display */
 
@@ -138,6 +145,8 @@ void outline(const area &a, colour c, float rounding, float thickness);
 /* The line at the step that is shown. */
 void draw_cursor(const scene &s, float x, const area &plot);
 void draw_card(const scene &s, const area &a);
+/* Tells `--report` where something is; press_area() does by itself. */
+void note_area(const std::string &name, const area &a);
 /* A button that takes the mouse; true when it was pressed. */
 bool press_area(const char *id, const area &a);
 bool hovers(const area &a);

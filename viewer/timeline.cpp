@@ -164,6 +164,7 @@ void draw_timeline(scene &s, const area &where)
     std::vector<float> at(size_t{n} + 1);
     for (uint32_t i = 0; i <= n; i++)
         at[i] = x_of(plot, i, n);
+    note_area("plot", plot);
     const std::vector<series> &curves = facts.curves();
     float height = rows.height() / static_cast<float>(curves.size());
     fill({x_of(plot, 0, n), rows.y0, x_of(plot, step, n), rows.y1}, with_alpha(t.accent, 0.06F));

@@ -206,6 +206,7 @@ void draw_token_panel(scene &s, const area &where)
     const theme &t = s.colours();
     const float u = s.unit;
     const sheet &sh = s.front();
+    note_area("token", where);
     const int64_t at = focus(s.state);
     if (at < 0 || at >= static_cast<int64_t>(sh.facts.length())) {
         draw_run(s, where);

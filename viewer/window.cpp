@@ -10,6 +10,7 @@
 
 #include "gpu.h"
 #include "keys.h"
+#include "report.h"
 
 namespace viewer
 {
@@ -49,6 +50,7 @@ class window
 
     scene &scene_;
     gpu gpu_;
+    reporter report_;
     GLFWwindow *window_ = nullptr;
     VkSurfaceKHR surface_ = VK_NULL_HANDLE;
     VkSwapchainKHR swapchain_ = VK_NULL_HANDLE;
@@ -160,6 +162,7 @@ bool window::open(const options &o, std::string &error)
     context_ = true;
     ImGui::GetIO().IniFilename = nullptr;
     fixed_scale_ = o.scale;
+    report_.open(o.report);
     scene_.unit = fixed_scale_ > 0 ? static_cast<float>(fixed_scale_) : content_scale(window_);
     if (!load_fonts(scene_, error))
         return false;
@@ -388,12 +391,16 @@ bool window::draw(std::string &error)
         error = vulkan_error("drawing the window", result);
         return false;
     }
+    report_.begin_frame();
     ImGui_ImplVulkan_NewFrame();
     ImGui_ImplGlfw_NewFrame();
     ImGui::NewFrame();
     draw_frame(scene_);
     ImGui::Render();
-    return present(index, error);
+    if (!present(index, error))
+        return false;
+    report_.end_frame();
+    return report_.write(scene_, false, error);
 }
 
 /* Who reads the titles of windows learns the step too. */
@@ -432,7 +439,7 @@ bool window::show(std::string &error)
         } while ((settle <= 0 || glfwGetTime() - begun < frame_seconds) && !glfwWindowShouldClose(window_) &&
                  !scene_.state.quit);
     }
-    return true;
+    return report_.write(scene_, true, error);
 }
 
 } // namespace
