@@ -104,7 +104,7 @@ typedef struct vkdlm_complete_options {
      * more, counts them; steps count on. What a completion says (prompt_length, counts, means) is of the
      * tokens that were drawn here. */
     uint32_t first_token;
-    bool cache_f16;        /* keys and values are kept in half precision */
+    bool cache_f16; /* keys and values are kept in half precision */
     vkdlm_flow_options flow;
     uint32_t n_candidates;           /* that on_flow_step tells, at most VKDLM_MAX_CANDIDATES */
     vkdlm_flow_step_fn on_flow_step; /* may be NULL, and costs nothing then */

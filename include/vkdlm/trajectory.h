@@ -5,9 +5,9 @@
  * every option; first_sample is that of the recorded sample), `seed`, `device`, `prompt`, `tokenizer`,
  * `mask_id`. Tensors of a masked run with S evaluations, L positions and K candidates: tokens I32 [S + 1, L]
  * (row 0: the start), time F32 [S + 1], nfe I32 [S + 1] (cumulative), topk_ids I32 [S, L, K], topk_probs F32
- * [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns, device_ns I64 [S]; of a flow's run with N new
- * tokens, E evaluations in all and a diffusion space of n dimensions: token_index I32 [E], t F32 [E], x F32
- * [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs F32 [E, K], entropy F32 [E], wd_norm F32 [E],
+ * [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns, device_ns I64 [S]; of a flow's run with N
+ * new tokens, E evaluations in all and a diffusion space of n dimensions: token_index I32 [E], t F32 [E], x
+ * F32 [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs F32 [E, K], entropy F32 [E], wd_norm F32 [E],
  * tokens I32 [N], device_ns I64 [E]; of both, the text of the ids that occur: piece_ids I32 [P] (ascending),
  * piece_bytes U8 [..], piece_offsets I32 [P + 1]. A run that went on from another's place begins at the time
  * of that place; of a flow, tokens has those before it, which have no evaluations.

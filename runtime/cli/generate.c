@@ -31,7 +31,7 @@ static vkdlm_status read_given(generate_run *r, vkdlm_error *err)
     vkdlm_status status = input_read(source->text, MAX_INPUT_BYTES, &r->given, &r->given_size, err);
     /* The line feed that ends a text file is not meant as a token. */
     if (!status && source != &v->prompts && r->given_size && r->given[r->given_size - 1] == '\n')
-        r->given_size--;
+        r->given[--r->given_size] = 0;
     return status;
 }
 
@@ -105,6 +105,12 @@ vkdlm_status generate_print(const char *text, size_t size, const int32_t *ids, u
     return status ? status : report_flush(err);
 }
 
+vkdlm_status generate_refuse_base(vkdlm_error *err)
+{
+    return message_set(err, VKDLM_INVALID_ARGUMENT,
+                       "'--trajectory' records the diffusion path, which '--steps 0' leaves out");
+}
+
 vkdlm_status generate_record(generate_run *r, const vkdlm_generate_options *masked,
                              const vkdlm_complete_options *flow, vkdlm_error *err)
 {
@@ -115,8 +121,7 @@ vkdlm_status generate_record(generate_run *r, const vkdlm_generate_options *mask
         return message_set(err, VKDLM_INVALID_ARGUMENT,
                            "'--trajectory' records one sample, but %" PRIu64 " were asked for", r->total);
     if (flow && flow->flow.off)
-        return message_set(err, VKDLM_INVALID_ARGUMENT,
-                           "'--trajectory' records the diffusion path, which '--steps 0' leaves out");
+        return generate_refuse_base(err);
     const vkdlm_recorder_options options = {
         .masked = masked,
         .flow = flow,
@@ -185,6 +190,8 @@ static int run_generate(const command *cmd, void *values, const option_parse *pa
                         : generate_causal_options(v, &causal_options, &err);
     if (!status)
         status = read_given(&r, &err);
+    if (!status && v->view.given)
+        status = generate_view(&r, masked ? &masked_options : NULL, masked ? NULL : &causal_options, &err);
     if (!status)
         status = engine_open(&r.engine, &err);
     if (!status)

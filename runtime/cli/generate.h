@@ -21,7 +21,7 @@ typedef struct generate_values {
     noise_values schedule;
     option_value temperature, top_k, top_p;
     option_value seed, num_samples, batch, ignore_eos, noise;
-    option_value trajectory, top, every_position, show;
+    option_value trajectory, top, every_position, show, view;
 } generate_values;
 
 extern const option_group *const generate_groups[];
@@ -63,6 +63,14 @@ typedef struct generate_run {
 /* The run itself, once the model is open: fills canvases and prints samples and summary. */
 vkdlm_status generate_masked(generate_run *run, vkdlm_generate_options *options, vkdlm_error *err);
 vkdlm_status generate_causal(generate_run *run, vkdlm_complete_options *options, vkdlm_error *err);
+
+/* Goes on in the viewer, with the options and what was read as given; the model was found, but no device is
+ * open. Returns only on failure. One of masked and causal is the run. */
+vkdlm_status generate_view(generate_run *run, const vkdlm_generate_options *masked,
+                           const vkdlm_complete_options *causal, vkdlm_error *err);
+
+/* The sentence that the base model alone is not recorded (INVALID_ARGUMENT). */
+vkdlm_status generate_refuse_base(vkdlm_error *err);
 
 /* Adds to the canvases what the options give, but for a template. */
 vkdlm_status generate_add_given(generate_run *run, const canvas_rules *rules, vkdlm_error *err);

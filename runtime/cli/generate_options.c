@@ -101,16 +101,19 @@ static const option_spec output_specs[] = {
     {"show", 0, OPTION_FLAG, AT(show),
      .help = "draws the canvas on the terminal while it resolves; autoregressive: writes the text as it "
              "comes"},
+    {"view", 0, OPTION_FLAG, AT(view),
+     .help = "runs one sample in a window, where it can be watched, stopped, changed and run again",
+     .fits = MODEL_MASKED | MODEL_L2D},
     {"trajectory", 0, OPTION_TEXT, AT(trajectory), "FILE",
      "records the run of one sample, step by step, as a safetensors file that 'vkdlm view' and 'vkdlm "
-     "trajectory' show",
+     "trajectory' show; with --view when the window is asked to save and when it is closed",
      .initially = "off", .fits = MODEL_MASKED | MODEL_L2D},
-    {"top", 0, OPTION_COUNT, AT(top), "K", "most probable tokens of each evaluation that a recording keeps",
-     "tokens", .initial = "8", .most = VKDLM_MAX_CANDIDATES, .fits = MODEL_MASKED | MODEL_L2D},
+    {"top", 0, OPTION_COUNT, AT(top), "K",
+     "most probable tokens of each evaluation that a recording or the window keeps", "tokens", .initial = "8",
+     .most = VKDLM_MAX_CANDIDATES, .fits = MODEL_MASKED | MODEL_L2D},
     {"every-position", 0, OPTION_FLAG, AT(every_position),
      .help = "a recording tells of every masked position what the model thinks of it, not only of those that "
-             "take a "
-             "token; costs the output layer for them",
+             "take a token; costs the output layer for them; always so with --view",
      .fits = MODEL_MASKED},
 };
 
@@ -162,8 +165,8 @@ vkdlm_status generate_check(const generate_values *v, vkdlm_error *err)
     if (v->template_text.given && v->length.given)
         return message_set(err, VKDLM_INVALID_ARGUMENT,
                            "'--length' does not go with '--template', whose text and masks are the canvas");
-    if ((v->top.given || v->every_position.given) && !v->trajectory.given)
-        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--%s' needs '--trajectory' beside it",
+    if ((v->top.given || v->every_position.given) && !v->trajectory.given && !v->view.given)
+        return message_set(err, VKDLM_INVALID_ARGUMENT, "'--%s' needs '--trajectory' or '--view' beside it",
                            v->top.given ? "top" : "every-position");
     if (v->system.given && !v->chat.given)
         return message_set(err, VKDLM_INVALID_ARGUMENT, "'--system' needs '--chat' beside it");
@@ -187,7 +190,7 @@ vkdlm_status generate_causal_options(const generate_values *v, vkdlm_complete_op
         .top_p = v->top_p.number,
         .seed = v->seed.count,
         .cache_f16 = v->flow.kv_type.choice == 1,
-        .n_candidates = v->trajectory.given ? (uint32_t)v->top.count : 0,
+        .n_candidates = v->trajectory.given || v->view.given ? (uint32_t)v->top.count : 0,
     };
     return flow_from_options(&v->flow, &v->steps, &options->flow, err);
 }
@@ -221,8 +224,8 @@ vkdlm_status generate_masked_options(const generate_values *v, vkdlm_generate_op
         .top_k = (uint32_t)v->top_k.count,
         .top_p = v->top_p.number,
         .seed = v->seed.count,
-        .n_candidates = v->trajectory.given ? (uint32_t)v->top.count : 0,
-        .evaluate_all = v->every_position.given,
+        .n_candidates = v->trajectory.given || v->view.given ? (uint32_t)v->top.count : 0,
+        .evaluate_all = v->every_position.given || v->view.given,
     };
     if (!status)
         status = noise_from_options(&v->schedule, &options->noise, err);

@@ -17,7 +17,8 @@
 
 typedef struct view_values {
     common_values common;
-    option_value text, speed, step, select, colour, guesses, theme, png, gif, frames, layout, size, scale;
+    option_value text, speed, step, select, colour, guesses, theme, png, gif, frames, layout, report, size,
+        scale;
 } view_values;
 
 static const char *const colours[] = {"step", "probability", "entropy", "guess", NULL};
@@ -55,6 +56,9 @@ static const option_spec picture_specs[] = {
     {"frames", 0, OPTION_TEXT, AT(frames), "DIR", "draws all steps, a PNG file each", .initially = "off"},
     {"layout", 0, OPTION_TEXT, AT(layout), "FILE",
      "writes where each token of the step lies and its colour, as JSON", .initially = "off"},
+    {"report", 0, OPTION_TEXT, AT(report), "FILE",
+     "writes after every frame of the window that differs what is shown and how long frames take, as JSON",
+     .initially = "off"},
 };
 #define GROUP(title, specs)                               \
     {                                                     \
@@ -246,34 +250,13 @@ static vkdlm_status replay_flow(const replay *r, vkdlm_error *err)
 
 /* ---- the window ------------------------------------------------------------------------------------- */
 
-enum { MAX_WORDS = 40 };
-
-/* What the viewer is started with. */
-typedef struct viewer_words {
-    char *words[MAX_WORDS];
-    size_t n;
-    bool failed;
-} viewer_words;
-
-static void add_word(viewer_words *w, const char *name, const char *value)
-{
-    size_t size = strlen(name) + strlen(value) + 4;
-    char *word = w->n + 1 < MAX_WORDS ? malloc(size) : NULL;
-    if (!word) {
-        w->failed = true;
-        return;
-    }
-    snprintf(word, size, *name ? "--%s%s%s" : "%s%s%s", name, *name && *value ? "=" : "", value);
-    w->words[w->n++] = word;
-}
-
 static void add_options(viewer_words *w, const option_group *group, const view_values *v)
 {
     for (size_t i = 0; i < group->n_specs; i++) {
         const option_spec *spec = &group->specs[i];
         const option_value *value = (const option_value *)((const char *)v + spec->offset);
         if (value->given)
-            add_word(w, spec->name, spec->kind == OPTION_FLAG ? "" : value->text);
+            viewer_add(w, spec->name, spec->kind == OPTION_FLAG ? NULL : value->text);
     }
 }
 
@@ -285,16 +268,11 @@ static vkdlm_status start_viewer(const view_values *v, const option_parse *parse
     add_options(&w, &window_group, v);
     add_options(&w, &picture_group, v);
     if (v->common.device.given)
-        add_word(&w, "device", v->common.device.text);
-    add_word(&w, "", "--");
+        viewer_add(&w, "device", v->common.device.text);
+    viewer_add(&w, "", NULL);
     for (size_t i = 0; i < parse->n_arguments; i++)
-        add_word(&w, "", parse->arguments[i]);
-    vkdlm_status status =
-        w.failed ? message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory to start the viewer")
-                 : viewer_start((const char *const *)w.words, err);
-    for (size_t i = 0; i < w.n; i++)
-        free(w.words[i]);
-    return status;
+        viewer_add(&w, NULL, parse->arguments[i]);
+    return viewer_start(&w, "'--text' replays the run on a terminal", err);
 }
 
 /* --text takes one file and none of the window's options. */

@@ -89,8 +89,8 @@ refuses 2 "'--model' and '--tokenizer' exclude" tokenize -m a --tokenizer b c
 refuses 2 "'--decode' and a text exclude" tokenize --decode 1 a
 
 # Recordings.
-refuses 2 "'--top' needs '--trajectory' beside it" generate --top 3
-refuses 2 "'--every-position' needs '--trajectory' beside it" generate --every-position
+refuses 2 "'--top' needs '--trajectory' or '--view' beside it" generate --top 3
+refuses 2 "'--every-position' needs '--trajectory' or '--view' beside it" generate --every-position
 refuses 2 "'trajectory' takes info or export, not 'inform'" trajectory inform x
 refuses 2 "'--step', '--all', '--format' and '--output' belong to 'trajectory export'" trajectory info x --all
 refuses 2 "'--json' belongs to 'trajectory info'" trajectory export x --json
