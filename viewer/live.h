@@ -33,6 +33,10 @@ struct live_settings {
     char temperature[VKDLM_TEMPERATURE_BYTES] = "";
 };
 
+/* Those of a recorded run. A recording does not say whether its prompt is a text, a template or ids: what has
+ * [MASK in it is taken for a template, and more than one number for ids. False with a sentence in error. */
+bool read_settings(const run &r, live_settings &out, std::string &error);
+
 enum class live_phase {
     loading, /* the model; progress() tells how far */
     ready,   /* nothing was run yet */

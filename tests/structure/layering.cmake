@@ -20,7 +20,7 @@ set(may_include
   "session | session sample model ops gpu text format base public"
   "trajectory | trajectory base public format/json.h"
   "cli     | cli public"
-  "viewer  | viewer public vulkan")
+  "viewer  | viewer public vulkan cli/canvas.h cli/locate.h")
 
 # Folder of ROOT | layer, the first that fits. Headers that the build generates have no folder of their own.
 set(folders
