@@ -100,7 +100,8 @@ typedef struct flow_record {
 typedef struct causal_work {
     const causal_chunk *chunks;
     uint32_t n_chunks;
-    bool prompt; /* the chunks are pieces of prompts; otherwise single generated tokens */
+    bool prompt; /* the chunks are pieces of prompts; otherwise generated tokens, one or more of a sequence,
+                    whose states have the bits that they have one by one */
 
     const causal_row *rows;
     uint32_t n_rows;

@@ -205,20 +205,23 @@ static void fill_batch(complete_loop *loop)
     }
 }
 
-static bool is_fresh(const complete_sample *sample)
-{
-    return sample->n_cached < sample->prompt_length;
-}
+/* What a sample's tokens are. New ones that a prompt ends with go through the network as they did when they
+ * were drawn, so that what follows them is the same to the bit. */
+enum part { PART_PROMPT, PART_GIVEN, PART_DRAWN, N_PARTS };
 
-/* Lists what is not in the cache yet: of prompts, as many tokens as one call takes, or the token that each
- * sample drew last. Returns the number of chunks. */
-static uint32_t list_chunks(complete_loop *loop, bool prompts)
+/* Lists what is not in the cache yet of a part, as many tokens as one call takes. Returns the number of
+ * chunks. */
+static uint32_t list_chunks(complete_loop *loop, enum part part)
 {
     uint32_t n = 0, room = loop->plan.chunk_rows;
     for (uint32_t i = 0; i < loop->n_active; i++) {
         complete_sample *sample = loop->active[i];
-        uint32_t length = u32_min(sample->length - sample->n_cached, room);
-        if (length == 0 || is_fresh(sample) != prompts)
+        const uint32_t ends[N_PARTS] = {sample->prompt_length - loop->plan.first_token, sample->prompt_length,
+                                        sample->length};
+        if (sample->n_cached >= ends[part] || (part && sample->n_cached < ends[part - 1]))
+            continue;
+        uint32_t length = u32_min(ends[part] - sample->n_cached, room);
+        if (length == 0)
             continue;
         bool last = sample->n_cached + length == sample->length;
         loop->chunks[n++] = (causal_chunk){.sequence = sample->slot,
@@ -229,7 +232,7 @@ static uint32_t list_chunks(complete_loop *loop, bool prompts)
                                            .held = sample->slot};
         sample->n_cached += length;
         room -= length;
-        if (prompts)
+        if (part != PART_DRAWN)
             loop->stats.prompt_tokens += length;
     }
     return n;
@@ -240,11 +243,15 @@ static vkdlm_status process_prompts(complete_loop *loop, vkdlm_error *err)
 {
     double begun = clock_seconds();
     vkdlm_status status = VKDLM_OK;
-    uint32_t n_chunks;
-    while (status == VKDLM_OK && (n_chunks = list_chunks(loop, true))) {
-        refine_call call = {
-            .chunks = loop->chunks, .n_chunks = n_chunks, .prompt = true, .law = loop->plan.law};
-        status = refiner_run(&loop->refiner, &call, loop->results, NULL, err);
+    for (enum part part = PART_PROMPT; part < PART_DRAWN; part++) {
+        uint32_t n_chunks;
+        while (status == VKDLM_OK && (n_chunks = list_chunks(loop, part))) {
+            refine_call call = {.chunks = loop->chunks,
+                                .n_chunks = n_chunks,
+                                .prompt = part == PART_PROMPT,
+                                .law = loop->plan.law};
+            status = refiner_run(&loop->refiner, &call, loop->results, NULL, err);
+        }
     }
     loop->stats.prompt_seconds += clock_seconds() - begun;
     return status;
@@ -384,7 +391,7 @@ static void take_token(complete_loop *loop, complete_sample *sample, uint32_t ro
 static vkdlm_status step_batch(complete_loop *loop, vkdlm_error *err)
 {
     const flow_settings *flow = &loop->plan.flow;
-    uint32_t n_chunks = list_chunks(loop, false);
+    uint32_t n_chunks = list_chunks(loop, PART_DRAWN);
     list_rows(loop);
     refine_call step = {.chunks = loop->chunks,
                         .n_chunks = n_chunks,

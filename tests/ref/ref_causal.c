@@ -182,7 +182,6 @@ static void take_chunks(ref_causal *r, const causal_work *work)
         ref_sequence *s = &r->sequences[chunk->sequence];
         RULE(chunk->first == s->n_cached || chunk->first == 0);
         RULE(chunk->length <= capacity->context && chunk->first <= capacity->context - chunk->length);
-        RULE(work->prompt || chunk->length == 1);
         for (uint32_t i = 0; i < chunk->length; i++) {
             uint32_t position = chunk->first + i;
             RULE(chunk->tokens[i] >= 0 && (uint32_t)chunk->tokens[i] < r->base.vocab_size);
