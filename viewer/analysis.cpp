@@ -28,42 +28,99 @@ float probability_of(int32_t id, const int32_t *ids, const float *probabilities,
 
 analysis::analysis(const run &r) : run_(&r)
 {
-    const vkdlm_trajectory_info &info = r.info();
+    clear();
+    update();
+}
+
+void analysis::clear()
+{
+    const vkdlm_trajectory_info &info = run_->info();
     flow_ = info.kind == VKDLM_TRAJECTORY_FLOW;
-    n_steps_ = flow_ ? info.n_tokens : info.n_steps;
-    length_ = flow_ ? info.n_tokens : info.length;
     n_candidates_ = info.n_candidates;
+    length_ = flow_ ? 0 : info.length;
+    n_steps_ = 0;
+    most_entropy_ = 0.01F;
     final_.assign(length_, -1);
     committed_.assign(length_, -1);
     probability_.assign(length_, not_known);
-    masked_.assign(size_t{n_steps_} + 1, 0);
+    looks_.assign(length_, {});
+    masked_.clear();
     if (flow_)
-        read_flow();
+        curves_ = {{"entropy of the base", " nats", {not_known}, 0},
+                   {"entropy refined", " nats", {not_known}, 0},
+                   {"evaluations", "", {not_known}, 0},
+                   {"time a token", " ms", {not_known}, 0}};
     else
-        read_masked();
+        curves_ = {{"masked", "", {}, 0},
+                   {"mean entropy", " nats", {}, 0},
+                   {"evaluations", "", {}, 0},
+                   {"time a step", " ms", {}, 0}};
 }
 
-void analysis::add_series(const char *name, const char *unit, std::vector<float> values)
+/* A number that steps of different runs hardly share. */
+uint64_t analysis::print_of_last() const
 {
-    float most = 0;
-    for (float value : values)
-        if (std::isfinite(value))
-            most = std::max(most, value);
-    curves_.push_back({name, unit, std::move(values), most});
+    uint64_t print = 0xcbf29ce484222325;
+    auto take = [&](uint64_t value) { print = (print ^ value) * 0x100000001b3; };
+    vkdlm_trajectory_step s;
+    vkdlm_trajectory_evaluation v;
+    if (flow_) {
+        for (uint32_t i = 0; i < n_steps_; i++)
+            take(static_cast<uint32_t>(run_->info().tokens[i]));
+        uint32_t end = n_steps_ ? run_->first_evaluation(n_steps_) : 0;
+        if (end && run_->evaluation(end - 1, &v))
+            take(static_cast<uint64_t>(v.device_ns));
+        take(end);
+        return print;
+    }
+    for (uint32_t step : {0U, n_steps_}) {
+        if (!run_->step(step, &s))
+            continue;
+        for (uint32_t i = 0; i < length_; i++)
+            take(static_cast<uint32_t>(s.tokens[i]));
+        take(static_cast<uint64_t>(s.host_ns));
+    }
+    return print;
+}
+
+uint32_t analysis::update()
+{
+    const vkdlm_trajectory_info &info = run_->info();
+    const bool flow = info.kind == VKDLM_TRAJECTORY_FLOW;
+    const uint32_t n = flow ? info.n_tokens : info.n_steps;
+    if (flow != flow_ || n < n_steps_ || n_candidates_ != info.n_candidates ||
+        (!flow && length_ != info.length) || (version_ && print_of_last() != print_))
+        clear();
+    const uint32_t from = n_steps_;
+    const auto first = static_cast<uint32_t>(flow ? from : masked_.size());
+    n_steps_ = n;
+    if (flow)
+        read_flow(from);
+    else
+        read_masked();
+    print_ = print_of_last();
+    version_++;
+    return first;
+}
+
+void analysis::add(size_t curve, float value)
+{
+    series &s = curves_[curve];
+    s.values.push_back(value);
+    if (std::isfinite(value))
+        s.most = std::max(s.most, value);
 }
 
 void analysis::read_masked()
 {
     const int32_t mask = run_->info().mask_id;
-    const size_t n = size_t{n_steps_} + 1;
-    std::vector<float> masked(n), mean(n, not_known), evaluations(n), time(n, not_known);
-    std::vector<uint32_t> count(length_, 0);
     vkdlm_trajectory_step s;
-    for (uint32_t step = 0; step <= n_steps_ && run_->step(step, &s); step++) {
+    for (auto step = static_cast<uint32_t>(masked_.size()); step <= n_steps_ && run_->step(step, &s);
+         step++) {
         double sum = 0;
-        uint32_t n_evaluated = 0;
+        uint32_t n_evaluated = 0, n_masked = 0;
         for (uint32_t i = 0; i < length_; i++) {
-            masked_[step] += s.tokens[i] == mask;
+            n_masked += s.tokens[i] == mask;
             if (s.tokens[i] == mask)
                 committed_[i] = -1;
             else if (step == 0)
@@ -77,62 +134,48 @@ void analysis::read_masked()
                 sum += static_cast<double>(s.entropy[i]);
                 most_entropy_ = std::max(most_entropy_, s.entropy[i]);
                 n_evaluated++;
-                count[i]++;
+                looks_[i].push_back(step);
             }
         }
-        masked[step] = static_cast<float>(masked_[step]);
-        if (n_evaluated)
-            mean[step] = static_cast<float>(sum / n_evaluated);
-        evaluations[step] = static_cast<float>(s.evaluations);
-        if (step)
-            time[step] = milliseconds(s.host_ns);
+        masked_.push_back(n_masked);
+        add(0, static_cast<float>(n_masked));
+        add(1, n_evaluated ? static_cast<float>(sum / n_evaluated) : not_known);
+        add(2, static_cast<float>(s.evaluations));
+        add(3, step ? milliseconds(s.host_ns) : not_known);
     }
-    first_look_.assign(size_t{length_} + 1, 0);
-    for (uint32_t i = 0; i < length_; i++)
-        first_look_[i + 1] = first_look_[i] + count[i];
-    looks_.resize(first_look_[length_]);
-    std::vector<size_t> next(first_look_.begin(), first_look_.end() - 1);
-    for (uint32_t step = 1; step <= n_steps_ && run_->step(step, &s); step++)
-        for (uint32_t i = 0; i < length_; i++)
-            if (std::isfinite(s.entropy[i]))
-                looks_[next[i]++] = step;
-    add_series("masked", "", std::move(masked));
-    add_series("mean entropy", " nats", std::move(mean));
-    add_series("evaluations", "", std::move(evaluations));
-    add_series("time a step", " ms", std::move(time));
 }
 
-void analysis::read_flow()
+void analysis::read_flow(uint32_t from)
 {
-    const size_t n = size_t{n_steps_} + 1;
-    std::vector<float> before(n, not_known), after(n, not_known), evaluations(n, not_known),
-        time(n, not_known);
     vkdlm_trajectory_evaluation v;
-    for (uint32_t i = 0; i < length_; i++) {
+    length_ = n_steps_;
+    final_.resize(length_, -1);
+    committed_.resize(length_, -1);
+    probability_.resize(length_, not_known);
+    for (uint32_t i = from; i < length_; i++) {
         final_[i] = run_->info().tokens[i];
         committed_[i] = static_cast<int32_t>(i) + 1;
         uint32_t first = run_->first_evaluation(i), end = run_->first_evaluation(i + 1);
-        evaluations[i + 1] = static_cast<float>(end - first);
+        float before = not_known, after = not_known;
         int64_t ns = 0;
         for (uint32_t e = first; e < end && run_->evaluation(e, &v); e++) {
             ns += v.device_ns;
             if (std::isfinite(v.entropy))
                 most_entropy_ = std::max(most_entropy_, v.entropy);
             if (e == first)
-                before[i + 1] = v.entropy;
-            after[i + 1] = v.entropy;
+                before = v.entropy;
+            after = v.entropy;
             if (e + 1 == end)
                 probability_[i] = probability_of(final_[i], v.topk_ids, v.topk_probs, n_candidates_);
         }
-        if (first < end)
-            time[i + 1] = milliseconds(ns);
+        add(0, before);
+        add(1, after);
+        add(2, static_cast<float>(end - first));
+        add(3, first < end ? milliseconds(ns) : not_known);
     }
+    masked_.resize(size_t{n_steps_} + 1);
     for (uint32_t step = 0; step <= n_steps_; step++)
         masked_[step] = n_steps_ - step;
-    add_series("entropy of the base", " nats", std::move(before));
-    add_series("entropy refined", " nats", std::move(after));
-    add_series("evaluations", "", std::move(evaluations));
-    add_series("time a token", " ms", std::move(time));
 }
 
 moment analysis::at(uint32_t step, uint32_t position) const
@@ -154,7 +197,7 @@ uint32_t analysis::n_looks(uint32_t position) const
 {
     if (flow_)
         return run_->first_evaluation(position + 1) - run_->first_evaluation(position);
-    return static_cast<uint32_t>(first_look_[position + 1] - first_look_[position]);
+    return static_cast<uint32_t>(looks_[position].size());
 }
 
 look analysis::get_look(uint32_t position, uint32_t index) const
@@ -164,7 +207,7 @@ look analysis::get_look(uint32_t position, uint32_t index) const
         run_->evaluation(run_->first_evaluation(position) + index, &v);
         return {position + 1, v.time, v.entropy, n_candidates_ ? v.topk_ids : nullptr, v.topk_probs};
     }
-    uint32_t step = looks_[first_look_[position] + index];
+    uint32_t step = looks_[position][index];
     vkdlm_trajectory_step s;
     run_->step(step, &s);
     size_t at = size_t{position} * n_candidates_;
@@ -176,9 +219,8 @@ uint32_t analysis::looks_until(uint32_t step, uint32_t position) const
 {
     if (flow_)
         return position < step ? n_looks(position) : 0;
-    auto first = looks_.begin() + static_cast<std::ptrdiff_t>(first_look_[position]);
-    auto end = looks_.begin() + static_cast<std::ptrdiff_t>(first_look_[position + 1]);
-    return static_cast<uint32_t>(std::upper_bound(first, end, step) - first);
+    const std::vector<uint32_t> &steps = looks_[position];
+    return static_cast<uint32_t>(std::upper_bound(steps.begin(), steps.end(), step) - steps.begin());
 }
 
 float analysis::entropy(uint32_t step, uint32_t position) const
@@ -197,7 +239,7 @@ int32_t analysis::candidate(uint32_t step, uint32_t position) const
 
 uint32_t analysis::n_masked(uint32_t step) const
 {
-    return masked_[std::min(step, n_steps_)];
+    return masked_.empty() ? 0 : masked_[std::min<size_t>(step, masked_.size() - 1)];
 }
 
 double analysis::time(uint32_t step) const

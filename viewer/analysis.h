@@ -40,6 +40,24 @@ class analysis
   public:
     explicit analysis(const run &r);
 
+    /* Reads the steps that came since the run was read last; all of them where others were dropped. Returns
+     * the first that was read. */
+    uint32_t update();
+    /* Steps that the run is expected to take in all; what is drawn over steps has room for them. */
+    void expect(uint32_t steps)
+    {
+        expected_ = steps;
+    }
+    uint32_t span() const
+    {
+        return n_steps_ > expected_ ? n_steps_ : expected_;
+    }
+    /* Changes with every update that found something new. */
+    uint64_t version() const
+    {
+        return version_;
+    }
+
     const run &source() const
     {
         return *run_;
@@ -104,17 +122,20 @@ class analysis
     int64_t evaluations(uint32_t step) const;
 
   private:
+    void clear();
+    uint64_t print_of_last() const;
     void read_masked();
-    void read_flow();
-    void add_series(const char *name, const char *unit, std::vector<float> values);
+    void read_flow(uint32_t from);
+    void add(size_t curve, float value);
 
     const run *run_;
-    bool flow_;
-    uint32_t n_steps_, length_, n_candidates_;
+    bool flow_ = false;
+    uint32_t n_steps_ = 0, length_ = 0, n_candidates_ = 0, expected_ = 0;
+    uint64_t version_ = 0;
+    uint64_t print_ = 0; /* of the last step that was read */
     std::vector<int32_t> final_, committed_;
     std::vector<float> probability_;
-    std::vector<uint32_t> looks_;    /* steps of the looks, position after position (masked runs) */
-    std::vector<size_t> first_look_; /* [length + 1] into looks_ */
+    std::vector<std::vector<uint32_t>> looks_; /* of a position of a masked run: steps */
     std::vector<series> curves_;
     std::vector<uint32_t> masked_;
     float most_entropy_ = 0.01F;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "control.h"
 #include "scene.h"
 
 namespace viewer
@@ -9,7 +10,16 @@ namespace viewer
 namespace
 {
 
-/* What a masked position keeps room for: its best guess, or the token that it ends with. */
+constexpr std::string_view common_word = " that";
+
+/* The edit of this run's position that waits at the step; false without one. */
+bool find_edit(const scene &s, const sheet &sh, uint32_t step, uint32_t position, int32_t *token)
+{
+    return s.live == sh.source.get() && s.live && waiting_edit(*s.live, step, position, token);
+}
+
+/* What a masked position keeps room for: its best guess, or the token that it ends with; while that is not
+ * known, the latest guess. */
 text_token placeholder(const scene &s, const sheet &sh, uint32_t step, uint32_t position)
 {
     int32_t id = s.state.guesses && !sh.facts.is_flow() ? sh.facts.candidate(step, position) : -1;
@@ -17,7 +27,9 @@ text_token placeholder(const scene &s, const sheet &sh, uint32_t step, uint32_t 
     if (!guess)
         id = sh.facts.final_token(position);
     if (id < 0)
-        return {"    ", true, true, -1};
+        id = sh.facts.candidate(sh.facts.n_steps(), position);
+    if (id < 0)
+        return {common_word, true, true, -1};
     std::string_view bytes = sh.source->piece(id);
     return {bytes, bytes.data() != nullptr, !guess, id};
 }
@@ -33,6 +45,9 @@ void read_text(const scene &s, const sheet &sh, canvas_page &out)
     }
     for (uint32_t i = 0; i < sh.facts.length(); i++) {
         moment m = sh.facts.at(out.step, i);
+        int32_t edited = 0;
+        if (find_edit(s, sh, out.step, i, &edited))
+            m.token = edited;
         if (m.token < 0) {
             tokens.push_back(placeholder(s, sh, out.step, i));
             continue;
@@ -62,10 +77,16 @@ void fit(const scene &s, canvas_page &page, uint32_t n_positions)
 const canvas_page &lay_out_page(const scene &s, sheet &sh, uint32_t step, float width, float height)
 {
     canvas_page &page = sh.page;
-    if (page.font && page.step == step && page.guesses == s.state.guesses && page.width == width &&
-        page.height == height && page.unit == s.unit)
+    static const std::map<uint32_t, int32_t> none;
+    const bool edited = s.live == sh.source.get() && s.live && s.live->edited_step() == step;
+    const std::map<uint32_t, int32_t> &edits = edited ? s.live->edits() : none;
+    if (page.font && page.step == step && page.version == sh.facts.version() && page.edits == edits &&
+        page.guesses == s.state.guesses && page.width == width && page.height == height &&
+        page.unit == s.unit)
         return page;
     page.step = step;
+    page.version = sh.facts.version();
+    page.edits = edits;
     page.guesses = s.state.guesses;
     page.width = width;
     page.height = height;
@@ -126,6 +147,34 @@ std::string box_text(const canvas_page &text, const text_box &box)
     return out;
 }
 
+/* A ring of dashes: of what waits to be done. */
+void draw_dashes(const area &a, colour c, float dash, float thickness)
+{
+    ImDrawList *list = ImGui::GetWindowDrawList();
+    const float width = a.width(), height = a.height(), round = 2 * (width + height);
+    auto at = [&](float d) {
+        if (d < width)
+            return ImVec2(a.x0 + d, a.y0);
+        if (d < width + height)
+            return ImVec2(a.x1, a.y0 + d - width);
+        if (d < 2 * width + height)
+            return ImVec2(a.x1 - (d - width - height), a.y1);
+        return ImVec2(a.x0, a.y1 - (d - 2 * width - height));
+    };
+    const float n = std::max(std::floor(round / (2 * dash)), 4.0F), each = round / n;
+    const float corners[] = {width, width + height, 2 * width + height};
+    for (float i = 0; i < n; i++) {
+        float from = i * each;
+        const float end = from + each * 0.55F;
+        for (float corner : corners)
+            if (from < corner && end > corner) {
+                list->AddLine(at(from), at(corner), c, thickness);
+                from = corner;
+            }
+        list->AddLine(at(from), at(std::min(end, round - 0.01F)), c, thickness);
+    }
+}
+
 void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const area &where, const area &view,
                 uint32_t position, uint32_t step)
 {
@@ -136,10 +185,14 @@ void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const a
     const text_box &box = f.layout.boxes[index];
     area room = room_of(s, f, index, where);
     moment m = sh.facts.at(step, position);
+    int32_t edit = 0;
+    const bool edited = find_edit(s, sh, step, position, &edit);
+    if (edited)
+        m = {edit, false, false};
     bool only_feed = box.breaks && box.ink_x1 <= box.ink_x0;
     if (only_feed)
         room.x1 = room.x0 + text_width(f.font, "\u21B5") + 2 * u;
-    colour c = token_fill(s, sh, step, position, m);
+    colour c = edited ? with_alpha(t.changed, t.dark ? 0.28F : 0.16F) : token_fill(s, sh, step, position, m);
     sh.drawn.push_back({position, room, c});
     sh.line_of.push_back(box.line);
     if (room.y0 > view.y1 || room.y1 < view.y0)
@@ -149,10 +202,12 @@ void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const a
     else
         outline(room, t.mask_unknown, rounding, 1);
     float text_y = room.y0 + (room.height() - f.font->FontSize) / 2;
-    colour ink = m.token < 0 || m.given ? t.text : ink_on(c);
+    colour ink = m.token < 0 || m.given || edited ? t.text : ink_on(c);
     put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(f, box));
     if (only_feed && (m.token >= 0 || s.state.guesses))
         put_text(f.font, room.x0 + u, text_y, ink, "\u21B5");
+    if (edited)
+        draw_dashes({room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u}, t.changed, 4 * u, 2 * u);
     if (m.changed) {
         area ring = {room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u};
         outline(ring, t.changed, rounding + u, 2 * u);
@@ -241,10 +296,38 @@ void take_mouse(scene &s, sheet &sh, const area &where)
         s.state.selected = s.state.pointed == s.state.selected ? -1 : s.state.pointed;
 }
 
+/* Before a live run has a text. */
+void draw_empty(const scene &s, const area &where)
+{
+    const theme &t = s.colours();
+    const float u = s.unit, x = (where.x0 + where.x1) / 2, y = (where.y0 + where.y1) / 2;
+    std::string text = "Nothing was generated.";
+    double done = -1;
+    if (s.live && s.live->phase() == live_phase::loading) {
+        done = std::clamp(s.live->progress(), 0.0, 1.0);
+        text = "Loading the model";
+    } else if (s.live) {
+        text = std::string("Write what the text begins with above, then press Run (") +
+               key_of(action::run_anew) + ").";
+    }
+    put_text(s.fonts.ui, x - text_width(s.fonts.ui, text) / 2, y - s.fonts.ui->FontSize - 8 * u, t.faint,
+             text);
+    if (done < 0)
+        return;
+    const area bar = {x - 120 * u, y + 4 * u, x + 120 * u, y + 10 * u};
+    fill(bar, t.grid, 3 * u);
+    fill({bar.x0, bar.y0, bar.x0 + std::max(bar.width() * static_cast<float>(done), 6 * u), bar.y1}, t.accent,
+         3 * u);
+}
+
 } // namespace
 
 void draw_canvas(scene &s, sheet &sh, const area &where)
 {
+    if (!sh.facts.length() && !*sh.source->info().prompt) {
+        draw_empty(s, where);
+        return;
+    }
     const uint32_t step = s.step_of(sh);
     const float inset = 4 * s.unit;
     const canvas_page &f = lay_out_page(s, sh, step, where.width() - 2 * inset, where.height());

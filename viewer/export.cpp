@@ -26,7 +26,7 @@ bool write_frames(const options &o, scene &s, offscreen &target, std::string &er
     for (uint32_t step = 0; step <= s.state.n_steps; step++) {
         char name[32];
         snprintf(name, sizeof name, "/%06u.png", step);
-        s.state.step = step;
+        go_to(s.state, step);
         if (!target.draw(s, p, error) || !write_png(o.frames + name, p, error))
             return false;
     }
@@ -39,7 +39,7 @@ bool write_gif(const options &o, scene &s, offscreen &target, std::string &error
     picture p;
     const int each = static_cast<int>(std::lround(std::clamp(100 / std::max(o.speed, 0.01), 2.0, 400.0)));
     for (uint32_t step = 0; gif && step <= s.state.n_steps; step++) {
-        s.state.step = step;
+        go_to(s.state, step);
         bool last = step == s.state.n_steps;
         if (!target.draw(s, p, error) || !gif->add(p, last ? std::max(each, 250) : each, error))
             return false;
@@ -51,7 +51,7 @@ bool export_all(const options &o, scene &s, std::string &error)
 {
     offscreen target;
     picture p;
-    if (!load_fonts(s, error) || !target.open(o.device, o.width, o.height, error))
+    if (!load_fonts(s, error) || !target.open(s.live ? "" : o.device, o.width, o.height, error))
         return false;
     const uint32_t step = s.state.step;
     /* The first frame settles sizes. */
@@ -63,7 +63,7 @@ bool export_all(const options &o, scene &s, std::string &error)
         return false;
     if (!o.frames.empty() && !write_frames(o, s, target, error))
         return false;
-    s.state.step = step;
+    go_to(s.state, step);
     return o.gif.empty() || write_gif(o, s, target, error);
 }
 

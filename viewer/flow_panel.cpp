@@ -43,7 +43,7 @@ void draw_table(const scene &s, const sheet &sh, const area &where, uint32_t fir
 
 void update_path(sheet &sh, uint32_t position, uint32_t first, uint32_t n)
 {
-    if (sh.path_of == position)
+    if (sh.path_of == position && sh.path_version == sh.facts.version())
         return;
     const uint32_t shown = std::min(n, most_states);
     std::vector<const float *> states;
@@ -58,6 +58,7 @@ void update_path(sheet &sh, uint32_t position, uint32_t first, uint32_t n)
     }
     sh.path = project(states, sh.source->info().dim);
     sh.path_of = position;
+    sh.path_version = sh.facts.version();
 }
 
 void draw_path(const scene &s, const sheet &sh, const area &where)

@@ -31,6 +31,8 @@ const std::vector<std::string> bold_files = {
 };
 const std::vector<std::string> ideograph_files = {
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
     "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf",
     "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
     "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
@@ -45,41 +47,20 @@ std::string find_font(const std::vector<std::string> &files)
     return "";
 }
 
-/* The code points of the runs' texts, of labels, and of ASCII and Latin. */
-void collect_codes(const scene &s, std::set<uint32_t> &codes)
+/* ASCII and Latin, and what labels need. */
+std::set<uint32_t> own_codes()
 {
+    std::set<uint32_t> codes = {0x2013, 0x2014, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2026, 0x2190,
+                                0x2192, 0x2193, 0x2191, 0x21B5, 0x2423, 0x00D7, 0x2260, 0x25B8, replacement};
     for (uint32_t code = 0x20; code < 0x180; code++)
         codes.insert(code);
-    for (uint32_t code : {0x2013U, 0x2018U, 0x2019U, 0x201CU, 0x201DU, 0x2022U, 0x2026U, 0x2190U, 0x2192U,
-                          0x2193U, 0x2191U, 0x21B5U, 0x2423U, 0x00D7U, 0x2260U, replacement})
-        codes.insert(code);
-    auto add_text = [&](std::string_view text) {
-        for (size_t at = 0, n = 1; at < text.size(); at += n) {
-            bool cut = false;
-            codes.insert(read_utf8(text.substr(at), &n, &cut));
-        }
-    };
-    for (const sheet &sh : s.sheets) {
-        const vkdlm_trajectory_info &info = sh.source->info();
-        add_text(sh.source->name());
-        for (const char *text : {info.model, info.device, info.prompt, info.tokenizer})
-            add_text(text);
-        /* Pieces may hold parts of characters: the text that they make is decoded as a whole too. */
-        std::string whole;
-        for (uint32_t i = 0; i < sh.facts.length(); i++) {
-            int32_t id = sh.facts.final_token(i);
-            std::string_view piece = id < 0 ? std::string_view() : sh.source->piece(id);
-            whole.append(piece.data() ? piece : std::string_view());
-        }
-        add_text(whole);
-        for (uint32_t i = 0; i < sh.facts.length(); i++)
-            for (uint32_t k = 0; k < sh.facts.n_looks(i); k++) {
-                look l = sh.facts.get_look(i, k);
-                for (uint32_t j = 0; l.ids && j < sh.facts.n_candidates(); j++)
-                    if (l.ids[j] >= 0)
-                        add_text(sh.source->piece(l.ids[j]));
-            }
-    }
+    return codes;
+}
+
+void note_token(scene &s, const sheet &sh, int32_t id)
+{
+    if (id >= 0 && s.glyphs.tokens.insert(id).second)
+        note_text(s, sh.source->piece(id));
 }
 
 std::vector<ImWchar> make_ranges(const std::set<uint32_t> &codes)
@@ -98,7 +79,51 @@ std::vector<ImWchar> make_ranges(const std::set<uint32_t> &codes)
     return ranges;
 }
 
+/* Pieces may hold parts of characters: the text that they make is decoded as a whole too. */
+void note_whole(scene &s, const sheet &sh)
+{
+    std::string whole;
+    for (uint32_t i = 0; i < sh.facts.length(); i++) {
+        int32_t id = sh.facts.final_token(i);
+        std::string_view piece = id < 0 ? std::string_view() : sh.source->piece(id);
+        whole.append(piece.data() ? piece : std::string_view());
+    }
+    note_text(s, whole);
+}
+
 } // namespace
+
+void note_text(scene &s, std::string_view text)
+{
+    for (size_t at = 0, n = 1; at < text.size(); at += n) {
+        bool cut = false;
+        s.glyphs.stale |= s.glyphs.codes.insert(read_utf8(text.substr(at), &n, &cut)).second;
+    }
+}
+
+void note_glyphs(scene &s, const sheet &sh, uint32_t step)
+{
+    const vkdlm_trajectory_info &info = sh.source->info();
+    note_text(s, sh.source->name());
+    for (const char *text : {info.model, info.device, info.prompt, info.tokenizer})
+        note_text(s, text);
+    note_whole(s, sh);
+    vkdlm_trajectory_step v;
+    for (; !sh.facts.is_flow() && sh.source->step(step, &v); step++) {
+        for (uint32_t i = 0; i < sh.facts.length(); i++)
+            if (v.tokens[i] != info.mask_id)
+                note_token(s, sh, v.tokens[i]);
+        const size_t n = v.topk_ids ? size_t{sh.facts.length()} * sh.facts.n_candidates() : 0;
+        for (size_t i = 0; i < n; i++)
+            note_token(s, sh, v.topk_ids[i]);
+    }
+    for (; sh.facts.is_flow() && step < sh.facts.length(); step++)
+        for (uint32_t k = 0; k < sh.facts.n_looks(step); k++) {
+            look l = sh.facts.get_look(step, k);
+            for (uint32_t i = 0; l.ids && i < sh.facts.n_candidates(); i++)
+                note_token(s, sh, l.ids[i]);
+        }
+}
 
 bool load_fonts(scene &s, std::string &error)
 {
@@ -115,8 +140,10 @@ bool load_fonts(scene &s, std::string &error)
             "usual ones";
         return false;
     }
-    std::set<uint32_t> codes;
-    collect_codes(s, codes);
+    const std::set<uint32_t> own = own_codes();
+    s.glyphs.codes.insert(own.begin(), own.end());
+    s.glyphs.stale = false;
+    const std::set<uint32_t> &codes = s.glyphs.codes;
     bool needs_ideographs = false;
     for (uint32_t code : codes)
         needs_ideographs |= code >= 0x2E80 && code < 0x10000 && code != replacement;

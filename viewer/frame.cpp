@@ -29,7 +29,9 @@ void draw_header(scene &s, const area &where)
     const uint32_t step = s.step_of(sh), n = sh.facts.n_steps();
     const float u = s.unit, y = where.y0 + (where.height() - s.fonts.ui->FontSize) / 2;
     std::string right;
-    if (sh.facts.is_flow())
+    if (!sh.facts.length() && s.live)
+        right = "";
+    else if (sh.facts.is_flow())
         right = format_text("token %u of %u   %lld evaluations", step, n,
                             static_cast<long long>(sh.facts.evaluations(step)));
     else
@@ -106,10 +108,19 @@ void draw_left(scene &s, const area &card)
 
 void draw_panels(scene &s, ImVec2 size)
 {
-    const float u = s.unit, gap = 10 * u, header = 34 * u, timeline = 176 * u;
+    const float u = s.unit, gap = 10 * u, header = 34 * u;
     draw_header(s, {gap + 4 * u, 4 * u, size.x - gap - 4 * u, header});
+    float top = header + 2 * u;
+    if (s.live) {
+        const area bar = {gap, top, size.x - gap, top + run_bar_height(s, size.x - 2 * gap)};
+        draw_card(s, bar);
+        draw_run_bar(s, bar);
+        top = bar.y1 + gap;
+    }
+    /* A small window keeps the text, and lets the curves come closer. */
+    const float timeline = std::round(std::clamp((size.y - top) * 0.32F, 118 * u, 176 * u));
     const float split = std::round(size.x - std::clamp(size.x * 0.34F, 300 * u, 620 * u));
-    area left = {gap, header + 2 * u, split - gap / 2, size.y - timeline - gap * 1.5F};
+    area left = {gap, top, split - gap / 2, size.y - timeline - gap * 1.5F};
     area bottom = {gap, size.y - timeline - gap / 2, size.x - gap, size.y - gap};
     area right = {split + gap / 2, left.y0, size.x - gap, left.y1};
     draw_left(s, left);
@@ -137,6 +148,8 @@ void draw_frame(scene &s)
     const ImVec2 size = ImGui::GetIO().DisplaySize;
     s.state.hovered = s.state.pointed;
     s.state.pointed = -1;
+    /* Tab goes from field to field only where one has the keyboard. */
+    const bool typing = ImGui::GetIO().WantTextInput || s.focus_text;
     s.areas.clear();
     ImGui::GetIO().UserData = &s.areas;
     ImGui::SetNextWindowPos(ImVec2(0, 0));
@@ -147,13 +160,20 @@ void draw_frame(scene &s)
     ImGui::Begin("vkdlm", nullptr,
                  ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoBackground | ImGuiWindowFlags_NoMove |
                      ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoBringToFrontOnFocus |
-                     ImGuiWindowFlags_NoNav | ImGuiWindowFlags_NoScrollWithMouse);
+                     (typing ? 0 : ImGuiWindowFlags_NoNav) | ImGuiWindowFlags_NoScrollWithMouse);
     if (!s.sheets.empty())
         draw_panels(s, size);
     ImGui::End();
     ImGui::PopStyleVar(3);
+    if (s.clean)
+        return;
+    if (s.state.writing && s.live)
+        draw_write_field(s, s.sheets[0]);
+    draw_toasts(s);
     if (s.state.help)
         draw_help(s);
+    if (s.state.saving)
+        draw_save(s);
     if (!s.state.problem.empty())
         draw_problem(s);
 }

@@ -56,10 +56,17 @@ const heat_cells &find_cells(const scene &s, sheet &sh, const heat_view &v, cons
                    n_rows = count(v.positions, plot.height(), 2 * s.unit);
     heat_cells &c = sh.heat;
     const view_state &state = s.state;
-    if (c.n_columns == n_columns && c.n_rows == n_rows && c.of_probability == state.heat_of_probability &&
-        c.steps == state.heat_steps && c.positions == state.heat_positions)
+    if (c.n_columns == n_columns && c.n_rows == n_rows && c.version == sh.facts.version() &&
+        c.of_probability == state.heat_of_probability && c.steps == state.heat_steps &&
+        c.positions == state.heat_positions)
         return c;
-    c = {n_columns, n_rows, state.heat_of_probability, state.heat_steps, state.heat_positions, {}};
+    c = {n_columns,
+         n_rows,
+         sh.facts.version(),
+         state.heat_of_probability,
+         state.heat_steps,
+         state.heat_positions,
+         {}};
     c.colours.reserve(size_t{n_columns} * n_rows);
     for (uint32_t row = 0; row < n_rows; row++)
         for (uint32_t i = 0; i < n_columns; i++) {
@@ -152,7 +159,7 @@ void take_mouse(scene &s, const area &plot, const heat_view &v)
     if (pressed && ImGui::GetMouseDragDelta().x == 0) {
         s.state.selected = s.state.pointed;
         s.state.show_selected = true;
-        s.state.step = std::min(static_cast<uint32_t>(std::max(step, 0.0)) + 1, s.state.n_steps);
+        go_to(s.state, static_cast<int64_t>(std::max(step, 0.0)) + 1);
     }
 }
 
@@ -168,10 +175,10 @@ void draw_heat_map(scene &s, const area &where)
              s.state.heat_of_probability ? "Probability" : "Entropy");
     draw_heat_scale(s, {where.x0, where.y0, where.x1, where.y0 + s.fonts.bold->FontSize}, a);
     area plot = {where.x0 + 36 * u, where.y0 + 26 * u, where.x1, where.y1 - 18 * u};
-    if (plot.height() < 20 * u || !a.n_steps() || !a.length())
+    if (plot.height() < 20 * u || !a.span() || !a.length())
         return;
-    heat_view v = {static_cast<double>(s.state.heat_steps.from) * a.n_steps(),
-                   static_cast<double>(s.state.heat_steps.to - s.state.heat_steps.from) * a.n_steps(),
+    heat_view v = {static_cast<double>(s.state.heat_steps.from) * a.span(),
+                   static_cast<double>(s.state.heat_steps.to - s.state.heat_steps.from) * a.span(),
                    static_cast<double>(s.state.heat_positions.from) * a.length(),
                    static_cast<double>(s.state.heat_positions.to - s.state.heat_positions.from) * a.length()};
     fill(plot, t.background);

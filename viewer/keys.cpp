@@ -16,11 +16,23 @@ std::string key_text(int key, int mods, const char *name)
         int key;
         const char *text;
     } names[] = {
-        {GLFW_KEY_SPACE, "Space"},     {GLFW_KEY_RIGHT, "Right"}, {GLFW_KEY_LEFT, "Left"},
-        {GLFW_KEY_UP, "Up"},           {GLFW_KEY_DOWN, "Down"},   {GLFW_KEY_PAGE_DOWN, "Page Down"},
-        {GLFW_KEY_PAGE_UP, "Page Up"}, {GLFW_KEY_HOME, "Home"},   {GLFW_KEY_END, "End"},
-        {GLFW_KEY_ESCAPE, "Esc"},      {GLFW_KEY_F1, "F1"},       {GLFW_KEY_KP_ADD, "+"},
+        {GLFW_KEY_SPACE, "Space"},
+        {GLFW_KEY_RIGHT, "Right"},
+        {GLFW_KEY_LEFT, "Left"},
+        {GLFW_KEY_UP, "Up"},
+        {GLFW_KEY_DOWN, "Down"},
+        {GLFW_KEY_PAGE_DOWN, "Page Down"},
+        {GLFW_KEY_PAGE_UP, "Page Up"},
+        {GLFW_KEY_HOME, "Home"},
+        {GLFW_KEY_END, "End"},
+        {GLFW_KEY_ESCAPE, "Esc"},
+        {GLFW_KEY_F1, "F1"},
+        {GLFW_KEY_KP_ADD, "+"},
         {GLFW_KEY_KP_SUBTRACT, "-"},
+        {GLFW_KEY_ENTER, "Enter"},
+        {GLFW_KEY_KP_ENTER, "Enter"},
+        {GLFW_KEY_DELETE, "Delete"},
+        {GLFW_KEY_BACKSPACE, "Backspace"},
     };
     const bool shift = mods & GLFW_MOD_SHIFT;
     if (key == GLFW_KEY_TAB)
@@ -41,17 +53,31 @@ std::string key_text(int key, int mods, const char *name)
     return text;
 }
 
-} // namespace
-
-action find_action(int key, int mods, const char *name)
+action find(const std::string &text)
 {
-    if (mods & (GLFW_MOD_CONTROL | GLFW_MOD_ALT | GLFW_MOD_SUPER))
-        return key == GLFW_KEY_Q && (mods & GLFW_MOD_CONTROL) ? action::quit : action::none;
-    const std::string text = key_text(key, mods, name);
     for (const key_binding &b : key_bindings())
         if (text == b.key)
             return b.does;
     return action::none;
+}
+
+} // namespace
+
+action find_action(int key, int mods, const char *name)
+{
+    if (mods & GLFW_MOD_SUPER)
+        return action::none;
+    std::string text = key_text(key, mods, name);
+    if (mods & GLFW_MOD_CONTROL)
+        return text == "Q" ? action::quit : find("Ctrl " + text);
+    if (mods & GLFW_MOD_ALT) {
+        /* The digits' row, whatever it prints. */
+        if (key >= GLFW_KEY_1 && key <= GLFW_KEY_9)
+            text = std::string(1, static_cast<char>('1' + key - GLFW_KEY_1));
+        return find("Alt " + text);
+    }
+    action shifted = mods & GLFW_MOD_SHIFT ? find("Shift " + text) : action::none;
+    return shifted == action::none ? find(text) : shifted;
 }
 
 } // namespace viewer

@@ -6,6 +6,7 @@
 
 #include "export.h"
 #include "options.h"
+#include "running.h"
 #include "window.h"
 
 namespace viewer
@@ -23,12 +24,15 @@ int complain(const std::string &sentence)
 
 bool open_runs(const options &o, scene &s, std::string &error)
 {
+    if (!o.live.empty())
+        return begin_live(o, s, error);
     for (const std::string &path : o.files) {
         std::unique_ptr<run> r = open_file(path, error);
         if (!r)
             return false;
         s.sheets.emplace_back(std::move(r));
         const analysis &facts = s.sheets.back().facts;
+        note_glyphs(s, s.sheets.back(), 0);
         s.state.n_steps = std::max(s.state.n_steps, facts.n_steps());
         s.state.length = std::max(s.state.length, facts.length());
         s.state.n_runs = s.sheets.size();
@@ -43,6 +47,12 @@ bool open_runs(const options &o, scene &s, std::string &error)
 
 bool set_state(const options &o, scene &s, std::string &error)
 {
+    s.state.shown = o.shown;
+    s.state.guesses = o.guesses;
+    s.state.dark = o.dark;
+    s.state.speed = std::clamp(o.speed, 0.25, 64.0);
+    if (s.live)
+        return true;
     if (o.step > static_cast<int64_t>(s.state.n_steps)) {
         error = "'--step' is 0 to " + std::to_string(s.state.n_steps) + " of this file, not " +
                 std::to_string(o.step);
@@ -53,13 +63,10 @@ bool set_state(const options &o, scene &s, std::string &error)
                 std::to_string(o.select);
         return false;
     }
-    s.state.step = o.step >= 0 ? static_cast<uint32_t>(o.step) : o.offscreen() ? s.state.n_steps : 0;
+    go_to(s.state, o.step >= 0 ? o.step : o.offscreen() ? s.state.n_steps : 0);
     s.state.selected = o.select;
     s.state.show_selected = true;
-    s.state.shown = o.shown;
-    s.state.guesses = o.guesses;
-    s.state.dark = o.dark;
-    s.state.speed = std::clamp(o.speed, 0.25, 64.0);
+    s.model.device = o.device;
     return true;
 }
 
@@ -82,16 +89,27 @@ int start(const std::vector<std::string> &words)
         return exit_usage;
     }
     if (!opened) {
-        complain(error);
-        if (!o.offscreen()) {
-            s.sheets.clear();
-            s.state.problem = error;
+        s.sheets.clear();
+        s.live = nullptr;
+        tell_problem(s, o.live.empty() ? "This file cannot be shown" : "This run cannot be made", error,
+                     true);
+        if (!o.offscreen())
             show_window(o, s, error);
-        }
         return exit_failed;
     }
+    if (s.live && o.offscreen() && !run_to_end(s, o.step, error))
+        return complain(error);
+    if (s.live && o.select >= 0 && o.select < static_cast<int64_t>(s.state.length))
+        s.state.selected = o.select;
     bool good = o.offscreen() ? export_pictures(o, s, error) : show_window(o, s, error);
-    return good ? exit_good : complain(error);
+    std::string unsaved;
+    if (!o.save.empty() && is_unsaved(s) && !save_recording(s, o.save, unsaved)) {
+        complain(unsaved);
+        return exit_failed;
+    }
+    if (!good)
+        return complain(error);
+    return s.state.fatal ? exit_failed : exit_good;
 }
 
 } // namespace

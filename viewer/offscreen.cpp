@@ -1,24 +1,17 @@
 #include "offscreen.h"
 
 #include <cstring>
+#include <utility>
 
 #include <backends/imgui_impl_vulkan.h>
 
 namespace viewer
 {
-namespace
-{
-
-constexpr VkFormat format = VK_FORMAT_R8G8B8A8_UNORM;
-
-} // namespace
-
-offscreen::~offscreen()
+image_target::~image_target()
 {
     if (!gpu_.device)
         return;
     vkDeviceWaitIdle(gpu_.device);
-    gpu_.detach();
     vkDestroyFramebuffer(gpu_.device, framebuffer_, nullptr);
     vkDestroyRenderPass(gpu_.device, pass_, nullptr);
     vkDestroyImageView(gpu_.device, view_, nullptr);
@@ -28,8 +21,14 @@ offscreen::~offscreen()
     vkFreeMemory(gpu_.device, buffer_memory_, nullptr);
 }
 
-bool offscreen::bind(VkMemoryRequirements needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
-                     std::string &error)
+offscreen::~offscreen()
+{
+    if (gpu_.device)
+        gpu_.detach();
+}
+
+bool image_target::bind(VkMemoryRequirements needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
+                        std::string &error)
 {
     VkMemoryAllocateInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
@@ -43,12 +42,12 @@ bool offscreen::bind(VkMemoryRequirements needs, VkMemoryPropertyFlags propertie
     return result == VK_SUCCESS;
 }
 
-bool offscreen::make_image(std::string &error)
+bool image_target::make_image(std::string &error)
 {
     VkImageCreateInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO;
     info.imageType = VK_IMAGE_TYPE_2D;
-    info.format = format;
+    info.format = format_;
     info.extent = {width_, height_, 1};
     info.mipLevels = 1;
     info.arrayLayers = 1;
@@ -69,10 +68,10 @@ bool offscreen::make_image(std::string &error)
     view.sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO;
     view.image = image_;
     view.viewType = VK_IMAGE_VIEW_TYPE_2D;
-    view.format = format;
+    view.format = format_;
     view.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
     result = vkCreateImageView(gpu_.device, &view, nullptr, &view_);
-    pass_ = make_pass(gpu_.device, format, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL);
+    pass_ = make_pass(gpu_.device, format_, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL);
     if (result == VK_SUCCESS && pass_) {
         VkFramebufferCreateInfo framebuffer = {};
         framebuffer.sType = VK_STRUCTURE_TYPE_FRAMEBUFFER_CREATE_INFO;
@@ -89,7 +88,7 @@ bool offscreen::make_image(std::string &error)
     return result == VK_SUCCESS && framebuffer_;
 }
 
-bool offscreen::make_buffer(std::string &error)
+bool image_target::make_buffer(std::string &error)
 {
     VkBufferCreateInfo info = {};
     info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
@@ -109,12 +108,11 @@ bool offscreen::make_buffer(std::string &error)
     return true;
 }
 
-bool offscreen::open(const std::string &device, uint32_t width, uint32_t height, std::string &error)
+bool image_target::open(VkFormat format, uint32_t width, uint32_t height, std::string &error)
 {
+    format_ = format;
     width_ = width;
     height_ = height;
-    if (!gpu_.open_instance({}, error) || !gpu_.open_device(device, VK_NULL_HANDLE, error))
-        return false;
     VkPhysicalDeviceProperties properties;
     vkGetPhysicalDeviceProperties(gpu_.physical, &properties);
     uint32_t most = properties.limits.maxFramebufferWidth < properties.limits.maxFramebufferHeight
@@ -124,28 +122,20 @@ bool offscreen::open(const std::string &device, uint32_t width, uint32_t height,
         error = "the device draws pictures of at most " + std::to_string(most) + " pixels a side";
         return false;
     }
-    return make_image(error) && make_buffer(error) && gpu_.attach(pass_, 2, error);
+    return make_image(error) && make_buffer(error);
 }
 
-bool offscreen::draw(scene &s, picture &out, std::string &error)
+bool image_target::draw(VkClearValue background, picture &out, std::string &error)
 {
-    ImGuiIO &io = ImGui::GetIO();
-    io.DisplaySize = ImVec2(static_cast<float>(width_), static_cast<float>(height_));
-    io.DeltaTime = 1.0F / 60;
-    ImGui_ImplVulkan_NewFrame();
-    ImGui::NewFrame();
-    draw_frame(s);
-    ImGui::Render();
     bool good = gpu_.submit(
         [&](VkCommandBuffer commands) {
-            VkClearValue clear = clear_value(s.colours().background);
             VkRenderPassBeginInfo begin = {};
             begin.sType = VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO;
             begin.renderPass = pass_;
             begin.framebuffer = framebuffer_;
             begin.renderArea.extent = {width_, height_};
             begin.clearValueCount = 1;
-            begin.pClearValues = &clear;
+            begin.pClearValues = &background;
             vkCmdBeginRenderPass(commands, &begin, VK_SUBPASS_CONTENTS_INLINE);
             ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), commands);
             vkCmdEndRenderPass(commands);
@@ -174,7 +164,31 @@ bool offscreen::draw(scene &s, picture &out, std::string &error)
     out.pixels.resize(size_t{width_} * height_ * 4);
     memcpy(out.pixels.data(), mapped, out.pixels.size());
     vkUnmapMemory(gpu_.device, buffer_memory_);
+    if (format_ == VK_FORMAT_B8G8R8A8_UNORM || format_ == VK_FORMAT_B8G8R8A8_SRGB)
+        for (size_t i = 0; i < out.pixels.size(); i += 4)
+            std::swap(out.pixels[i], out.pixels[i + 2]);
     return true;
+}
+
+bool offscreen::open(const std::string &device, uint32_t width, uint32_t height, std::string &error)
+{
+    width_ = width;
+    height_ = height;
+    return gpu_.open_instance({}, error) && gpu_.open_device(device, VK_NULL_HANDLE, error) &&
+           target_.open(VK_FORMAT_R8G8B8A8_UNORM, width, height, error) &&
+           gpu_.attach(target_.pass(), 2, error);
+}
+
+bool offscreen::draw(scene &s, picture &out, std::string &error)
+{
+    ImGuiIO &io = ImGui::GetIO();
+    io.DisplaySize = ImVec2(static_cast<float>(width_), static_cast<float>(height_));
+    io.DeltaTime = 1.0F / 60;
+    ImGui_ImplVulkan_NewFrame();
+    ImGui::NewFrame();
+    draw_frame(s);
+    ImGui::Render();
+    return target_.draw(clear_value(s.colours().background), out, error);
 }
 
 } // namespace viewer

@@ -56,12 +56,39 @@ const char *take(const std::string &name, const std::string &value, options &out
                                  {"--frames", &out.frames},
                                  {"--layout", &out.layout},
                                  {"--report", &out.report},
+                                 {"--live", &out.live},
+                                 {"--l2d", &out.l2d},
+                                 {"--tokenizer", &out.tokenizer},
+                                 {"--run", &out.run},
+                                 {"--save", &out.save},
                                  {"--device", &out.device}})
         if (name == known) {
             *target = value;
             good = !value.empty();
             return "a text";
         }
+    if (name == "--text") {
+        out.text = value;
+        return "a text";
+    }
+    if (name == "--given") {
+        good = value == "prompt" || value == "masks" || value == "ids";
+        out.given = value;
+        return "prompt, masks or ids";
+    }
+    if (name == "--seed") {
+        errno = 0;
+        good = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+        out.seed = good ? std::strtoull(value.c_str(), nullptr, 10) : 0;
+        good = good && errno == 0;
+        return "a whole number below 2^64";
+    }
+    if (name == "--length") {
+        int64_t length = 0;
+        good = read_count(value, UINT32_MAX, length);
+        out.length = static_cast<uint32_t>(length);
+        return "a whole number";
+    }
     if (name == "--step") {
         good = read_count(value, UINT32_MAX, out.step);
         return "a whole number";
@@ -129,7 +156,11 @@ bool read_options(const std::vector<std::string> &words, options &out, std::stri
         if (!error.empty())
             return false;
     }
-    if (!out.help && (out.files.empty() || out.files.size() > 2)) {
+    if (!out.live.empty() && !out.files.empty()) {
+        error = "'--live' shows no file, and so not '" + out.files[0] + "'";
+        return false;
+    }
+    if (!out.help && out.live.empty() && (out.files.empty() || out.files.size() > 2)) {
         error = out.files.empty() ? "a file is missing" : "at most two files can be shown";
         return false;
     }

@@ -19,6 +19,11 @@ struct options {
     std::string device;          /* index or part of a name; "": chosen */
     quantity shown = quantity::commit_step;
     bool dark = false, guesses = false, help = false;
+    /* A live run, of which the model is given in place of files. */
+    std::string live, l2d, tokenizer;
+    std::string given = "prompt", text, run = "{}", save;
+    uint64_t seed = 0;
+    uint32_t length = 0; /* 0: as the command line does */
 
     /* Whether pictures are made, and no window. */
     bool offscreen() const

@@ -11,7 +11,7 @@ float quantity_level(const analysis &a, quantity q, uint32_t step, uint32_t posi
     switch (q) {
     case quantity::commit_step: {
         int32_t at = a.committed(position);
-        return at < 1 || !a.n_steps() ? NAN : static_cast<float>(at) / static_cast<float>(a.n_steps());
+        return at < 1 ? NAN : static_cast<float>(at) / static_cast<float>(a.span());
     }
     case quantity::commit_probability:
         return a.commit_probability(position);
@@ -30,7 +30,7 @@ quantity_scale get_scale(const analysis &a, quantity q)
     char most[32];
     switch (q) {
     case quantity::commit_step:
-        return {"0", std::to_string(a.n_steps())};
+        return {"0", std::to_string(a.span())};
     case quantity::commit_probability:
         return {"0", "1"};
     case quantity::entropy:

@@ -2,12 +2,16 @@
 #ifndef VIEWER_SCENE_H
 #define VIEWER_SCENE_H
 
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include <imgui.h>
 
+#include "form.h"
 #include "layout.h"
 #include "palette.h"
 #include "projection.h"
@@ -55,6 +59,8 @@ struct drawn_token {
 /* A canvas laid out; kept while what it depends on stays the same. */
 struct canvas_page {
     uint32_t step;
+    uint64_t version; /* of the analysis */
+    std::map<uint32_t, int32_t> edits;
     bool guesses;
     float width, height, unit;
     std::vector<character> characters;
@@ -67,6 +73,7 @@ struct canvas_page {
 /* The colours of a heat map, row after row; 0: nothing was evaluated. */
 struct heat_cells {
     uint32_t n_columns, n_rows;
+    uint64_t version; /* of the analysis */
     bool of_probability;
     zoom_range steps, positions;
     std::vector<colour> colours;
@@ -75,6 +82,8 @@ struct heat_cells {
 /* One run with its canvas. */
 struct sheet {
     sheet(std::unique_ptr<run> source_run);
+    /* Writes the details anew: a live run's change. */
+    void describe();
 
     std::unique_ptr<run> source;
     analysis facts;
@@ -86,12 +95,60 @@ struct sheet {
     heat_cells heat = {};
     /* The solver's path that was drawn last. */
     int64_t path_of = -1; /* position */
+    uint64_t path_version = 0;
     projection path;
     std::vector<float> path_times;
 };
 
+/* The code points that letters are needed for. */
+struct glyph_set {
+    std::set<uint32_t> codes;
+    std::unordered_set<int32_t> tokens; /* whose texts were looked at */
+    bool stale = false;                 /* some came that the fonts were not loaded for */
+};
+
+/* How fast a live run is. */
+struct run_clock {
+    double seconds = 0;  /* that it ran */
+    double last = 0;     /* when that was noted, or less than 0: it does not run */
+    uint32_t before = 0; /* tokens that were there when it began */
+};
+
+/* What the save overlay asks for. */
+struct save_form {
+    std::string name;
+    int kind = 0;
+    std::string problem;    /* a sentence */
+    bool overwrite = false; /* the file exists, and Enter was pressed once */
+    bool opened = false, asked = false;
+    int field_kind = -1; /* that the field was drawn for */
+};
+
+/* A sentence that goes away by itself. */
+struct toast {
+    std::string text;
+    double until; /* seconds of the program's clock */
+};
+
 struct scene {
     std::vector<sheet> sheets; /* one, or two that are compared */
+    live_run *live = nullptr;  /* the first sheet's run, where it is one */
+    run_form form;
+    live_settings settings; /* of the live run that was started last */
+    live_source model;      /* of the live run, or that which a recording can be gone on with */
+    run_clock clock;
+    uint64_t live_version = 0, saved_version = 0;
+    std::string recording; /* default name of the live run's recording; the file of a recorded run */
+    glyph_set glyphs;
+    save_form save;
+    std::string written; /* text for the selected position */
+    bool write_shown = false, write_had_focus = false;
+    std::vector<toast> toasts;
+    double now = 0; /* seconds of the program's clock */
+    bool start_when_ready = false, in_window = false;
+    bool focus_text = false;   /* the prompt's field takes the keyboard in the next frame */
+    std::vector<action> asked; /* by buttons, to be done after the frame */
+    bool clean = false;        /* nothing is drawn over the panels: a picture is taken */
     view_state state;
     std::vector<named_area> areas; /* of the last frame: what can be pressed, and what panels noted */
     font_set fonts = {};
@@ -116,6 +173,10 @@ struct scene {
  * there is no font at all. */
 bool load_fonts(scene &s, std::string &error);
 
+/* Notes what letters the steps of a sheet need, from `step` on, and what people may have typed. */
+void note_glyphs(scene &s, const sheet &sh, uint32_t step);
+void note_text(scene &s, std::string_view text);
+
 /* Draws everything between ImGui::NewFrame and ImGui::Render, and lets the mouse act on the state. */
 void draw_frame(scene &s);
 /* Selects the token on the line below (+1) or above (-1), nearest to the selected one. */
@@ -128,6 +189,12 @@ void draw_timeline(scene &s, const area &where);
 void draw_token_panel(scene &s, const area &where);
 void draw_heat_map(scene &s, const area &where);
 void draw_flow_panel(scene &s, const area &where);
+/* The bar of a live run; its height for a window of this width. */
+float run_bar_height(const scene &s, float width);
+void draw_run_bar(scene &s, const area &where);
+void draw_write_field(scene &s, const sheet &sh);
+void draw_save(scene &s);
+void draw_toasts(scene &s);
 void draw_help(scene &s);
 void draw_problem(scene &s);
 

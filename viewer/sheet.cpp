@@ -34,6 +34,12 @@ std::string sampler_name(const char *options)
 
 sheet::sheet(std::unique_ptr<run> source_run) : source(std::move(source_run)), facts(*source)
 {
+    describe();
+}
+
+void sheet::describe()
+{
+    details.clear();
     const vkdlm_trajectory_info &info = source->info();
     const std::string parts[] = {last_part(info.model), sampler_name(info.sampler),
                                  *info.seed ? "seed " + std::string(info.seed) : "", info.device};

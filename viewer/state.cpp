@@ -9,53 +9,99 @@ namespace viewer
 const std::vector<key_binding> &key_bindings()
 {
     static const std::vector<key_binding> bindings = {
-        {"Space", action::play, "play and pause"},
-        {"Right", action::step_forward, "a step forward, back"},
-        {"Left", action::step_back, nullptr},
-        {"Page Down", action::leap_forward, "ten steps forward, back"},
-        {"Page Up", action::leap_back, nullptr},
-        {"Home", action::first, "first, last step"},
-        {"End", action::last, nullptr},
-        {"+", action::faster, "faster, slower"},
-        {"-", action::slower, nullptr},
-        {"Tab", action::select_next, "next, previous token"},
-        {"Shift Tab", action::select_previous, nullptr},
-        {"Down", action::select_down, "token on the line below, above"},
-        {"Up", action::select_up, nullptr},
-        {"Esc", action::select_none, "no token; closes this list"},
-        {"C", action::colour_next, "next colouring"},
-        {"1", action::colour_1, "colour by step, probability, entropy, guess"},
-        {"2", action::colour_2, nullptr},
-        {"3", action::colour_3, nullptr},
-        {"4", action::colour_4, nullptr},
-        {"G", action::guesses, "best guesses in masked positions"},
-        {"H", action::heat, "heat map of entropy, of probability"},
-        {"]", action::zoom_in, "zoom the heat map in, out"},
-        {"[", action::zoom_out, nullptr},
-        {",", action::zoom_left, "move it along the steps"},
-        {".", action::zoom_right, nullptr},
-        {"K", action::zoom_up, "move it along the positions"},
-        {"J", action::zoom_down, nullptr},
-        {"0", action::zoom_reset, "all of it"},
-        {"R", action::other_run, "panels of the other run"},
-        {"T", action::theme, "light, dark"},
-        {"F1", action::help, "this list"},
-        {"?", action::help, nullptr},
-        {"Q", action::quit, "quit"},
+        {"Space", action::play, "play and pause", false},
+        {"Right", action::step_forward, "a step forward, back", false},
+        {"Left", action::step_back, nullptr, false},
+        {"Page Down", action::leap_forward, "ten steps forward, back", false},
+        {"Page Up", action::leap_back, nullptr, false},
+        {"Home", action::first, "first, last step", false},
+        {"End", action::last, nullptr, false},
+        {"+", action::faster, "faster, slower", false},
+        {"-", action::slower, nullptr, false},
+        {"Tab", action::select_next, "next, previous token", false},
+        {"Shift Tab", action::select_previous, nullptr, false},
+        {"Down", action::select_down, "token on the line below, above", false},
+        {"Up", action::select_up, nullptr, false},
+        {"Esc", action::select_none, "no token; closes what lies above", false},
+        {"C", action::colour_next, "next colouring", false},
+        {"1", action::colour_1, "colour by step, probability, entropy, guess", false},
+        {"2", action::colour_2, nullptr, false},
+        {"3", action::colour_3, nullptr, false},
+        {"4", action::colour_4, nullptr, false},
+        {"G", action::guesses, "best guesses in masked positions", false},
+        {"H", action::heat, "heat map of entropy, of probability", false},
+        {"]", action::zoom_in, "zoom the heat map in, out", false},
+        {"[", action::zoom_out, nullptr, false},
+        {",", action::zoom_left, "move it along the steps", false},
+        {".", action::zoom_right, nullptr, false},
+        {"K", action::zoom_up, "move it along the positions", false},
+        {"J", action::zoom_down, nullptr, false},
+        {"0", action::zoom_reset, "all of it", false},
+        {"R", action::other_run, "panels of the other run", false},
+        {"T", action::theme, "light, dark", false},
+        {"Ctrl S", action::save, "save, or export a picture", false},
+        {"F1", action::help, "this list", false},
+        {"?", action::help, nullptr, false},
+        {"Q", action::quit, "quit", false},
+        {"O", action::open_model, "open the recording's model", true},
+        {"Ctrl Enter", action::run_anew, "run from the start", true},
+        {"S", action::run_next_seed, "run with the next seed", true},
+        {"P", action::pause, "pause, resume", true},
+        {"N", action::single_step, "one more step", true},
+        {"X", action::cancel, "cancel", true},
+        {"Enter", action::go_on, "go on from the step shown", true},
+        {"M", action::mask_again, "mask the token again", true},
+        {"Delete", action::mask_again, nullptr, true},
+        {"Backspace", action::mask_again, nullptr, true},
+        {"E", action::write, "write another text there", true},
+        {"Alt 1", action::take_1, "take candidate 1 \u2026 8", true},
+        {"Alt 2", action::take_2, nullptr, true},
+        {"Alt 3", action::take_3, nullptr, true},
+        {"Alt 4", action::take_4, nullptr, true},
+        {"Alt 5", action::take_5, nullptr, true},
+        {"Alt 6", action::take_6, nullptr, true},
+        {"Alt 7", action::take_7, nullptr, true},
+        {"Alt 8", action::take_8, nullptr, true},
+        {"U", action::drop_edit, "drop the edit, all edits", true},
+        {"Shift U", action::drop_edits, nullptr, true},
+        {"I", action::edit_text, "to the prompt's text", true},
+        {"F", action::next_given, "prompt or template", true},
+        {"V", action::next_method, "next sampler or solver", true},
     };
     return bindings;
+}
+
+const char *key_of(action what)
+{
+    for (const key_binding &b : key_bindings())
+        if (b.does == what)
+            return b.key;
+    return "";
+}
+
+void go_to(view_state &s, int64_t step)
+{
+    s.step = static_cast<uint32_t>(std::clamp<int64_t>(step, 0, s.n_steps));
+    s.follow = s.step == s.n_steps;
+    s.waited = 0;
+}
+
+void grow(view_state &s, uint32_t n_steps, uint32_t length)
+{
+    s.n_steps = n_steps;
+    s.length = length;
+    if (s.follow || s.step > n_steps)
+        go_to(s, n_steps);
+    if (s.selected >= static_cast<int64_t>(length))
+        s.selected = -1;
+    if (s.hovered >= static_cast<int64_t>(length))
+        s.hovered = -1;
 }
 
 namespace
 {
 
 constexpr double slowest = 0.25, fastest = 64;
-
-void go(view_state &s, int64_t step)
-{
-    s.step = static_cast<uint32_t>(std::clamp<int64_t>(step, 0, s.n_steps));
-    s.waited = 0;
-}
 
 void select(view_state &s, int64_t position)
 {
@@ -84,33 +130,29 @@ void apply(view_state &s, action what)
 {
     const int64_t step = s.step;
     switch (what) {
-    case action::none:
-    case action::select_down:
-    case action::select_up:
-        break;
     case action::play:
         if (!s.playing && s.step == s.n_steps)
-            s.step = 0;
+            go_to(s, 0);
         s.playing = !s.playing && s.n_steps > 0;
         s.waited = 0;
         break;
     case action::step_forward:
-        go(s, step + 1);
+        go_to(s, step + 1);
         break;
     case action::step_back:
-        go(s, step - 1);
+        go_to(s, step - 1);
         break;
     case action::leap_forward:
-        go(s, step + 10);
+        go_to(s, step + 10);
         break;
     case action::leap_back:
-        go(s, step - 10);
+        go_to(s, step - 10);
         break;
     case action::first:
-        go(s, 0);
+        go_to(s, 0);
         break;
     case action::last:
-        go(s, s.n_steps);
+        go_to(s, s.n_steps);
         break;
     case action::faster:
         s.speed = std::min(s.speed * 2, fastest);
@@ -125,8 +167,14 @@ void apply(view_state &s, action what)
         select(s, s.selected < 0 ? static_cast<int64_t>(s.length) - 1 : s.selected - 1);
         break;
     case action::select_none:
-        if (s.help)
+        if (!s.problem.empty())
+            s.problem.clear();
+        else if (s.saving || s.writing)
+            s.saving = s.writing = false;
+        else if (s.help)
             s.help = false;
+        else if (!s.complaint.empty())
+            s.complaint.clear();
         else
             s.selected = -1;
         break;
@@ -183,8 +231,14 @@ void apply(view_state &s, action what)
     case action::help:
         s.help = !s.help;
         break;
+    case action::save:
+        s.saving = true;
+        s.help = false;
+        break;
     case action::quit:
         s.quit = true;
+        break;
+    default:
         break;
     }
 }
@@ -199,7 +253,9 @@ bool advance(view_state &s, double seconds)
         return false;
     s.waited -= steps / s.speed;
     double left = static_cast<double>(s.n_steps - s.step);
-    s.step += static_cast<uint32_t>(std::min(steps, left));
+    const double rest = s.waited;
+    go_to(s, s.step + static_cast<int64_t>(std::min(steps, left)));
+    s.waited = rest;
     if (s.step == s.n_steps)
         s.playing = false;
     return true;

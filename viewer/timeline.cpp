@@ -106,12 +106,13 @@ void draw_row(scene &s, const series &row, const area &a, float label_width, con
     const float y = a.y0 + (a.height() - font->FontSize) / 2;
     const uint32_t step = s.step_of(s.front());
     put_text(font, a.x0, y, t.faint, row.name);
-    put_text_right(font, a.x0 + label_width - 12 * u, y, t.text, format_value(row.values[step], row.unit));
+    put_text_right(font, a.x0 + label_width - 12 * u, y, t.text,
+                   format_value(step < row.values.size() ? row.values[step] : NAN, row.unit));
     area plot = {a.x0 + label_width, a.y0 + 3 * u, a.x1, a.y1 - 3 * u};
     ImGui::GetWindowDrawList()->AddLine(ImVec2(plot.x0, std::floor(a.y1) - 0.5F),
                                         ImVec2(plot.x1, std::floor(a.y1) - 0.5F), t.grid);
     draw_curve(plot, x, row.values, row.most, t.curve, 1.5F * u);
-    float value = row.values[step];
+    float value = step < row.values.size() ? row.values[step] : NAN;
     if (std::isfinite(value) && row.most > 0)
         ImGui::GetWindowDrawList()->AddCircleFilled(
             ImVec2(x[step], plot.y1 - std::min(value / row.most, 1.0F) * plot.height()), 3.5F * u, t.changed,
@@ -150,7 +151,7 @@ void draw_timeline(scene &s, const area &where)
     const theme &t = s.colours();
     const float u = s.unit, label_width = 210 * u, controls = 36 * u, ticks = 18 * u;
     const analysis &facts = s.front().facts;
-    const uint32_t n = facts.n_steps(), step = s.step_of(s.front());
+    const uint32_t n = facts.span(), step = s.step_of(s.front());
     float x = draw_controls(s, where.x0, where.y0);
     float y = where.y0 + 14 * u - s.fonts.small->FontSize / 2;
     put_text(s.fonts.small, x + 8 * u, y, t.faint,
@@ -161,8 +162,8 @@ void draw_timeline(scene &s, const area &where)
 
     area rows = {where.x0, where.y0 + controls, where.x1, where.y1 - ticks};
     area plot = {rows.x0 + label_width, rows.y0, rows.x1 - 8 * u, rows.y1};
-    std::vector<float> at(size_t{n} + 1);
-    for (uint32_t i = 0; i <= n; i++)
+    std::vector<float> at(size_t{facts.n_steps()} + 1);
+    for (uint32_t i = 0; i < at.size(); i++)
         at[i] = x_of(plot, i, n);
     note_area("plot", plot);
     const std::vector<series> &curves = facts.curves();
@@ -178,7 +179,7 @@ void draw_timeline(scene &s, const area &where)
     press_area("scrub", {plot.x0 - 8 * u, rows.y0, where.x1, where.y1});
     if (ImGui::IsItemActive() && n) {
         double u01 = static_cast<double>((ImGui::GetIO().MousePos.x - plot.x0) / plot.width());
-        s.state.step = static_cast<uint32_t>(std::lround(std::clamp(u01, 0.0, 1.0) * n));
+        go_to(s.state, std::lround(std::clamp(u01, 0.0, 1.0) * n));
         s.state.playing = false;
     }
 }

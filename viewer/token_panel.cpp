@@ -4,7 +4,8 @@
 #include <cmath>
 #include <map>
 
-#include "scene.h"
+#include "running.h"
+#include "widgets.h"
 
 namespace viewer
 {
@@ -71,7 +72,7 @@ std::string describe(const sheet &sh, uint32_t step, uint32_t position)
     if (committed == 0)
         return "given";
     if (committed < 0)
-        return "never committed";
+        return "not committed";
     out = a.is_flow() ? "token " + std::to_string(position + 1)
                       : "committed in step " + std::to_string(committed);
     if (!a.is_flow() && static_cast<int64_t>(step) < committed)
@@ -99,8 +100,8 @@ std::string runner_up(const sheet &sh, uint32_t position)
     return "";
 }
 
-void draw_bars(const scene &s, const sheet &sh, const area &where, const look &l, int32_t taken,
-               uint32_t most)
+/* The candidates; of a live run each is a button that takes it. */
+void draw_bars(scene &s, const sheet &sh, const area &where, const look &l, int32_t taken, uint32_t most)
 {
     const theme &t = s.colours();
     const float u = s.unit, label = std::min(130 * u, where.width() * 0.36F), number = 52 * u;
@@ -109,6 +110,15 @@ void draw_bars(const scene &s, const sheet &sh, const area &where, const look &l
     const float height = bar_height * u;
     for (uint32_t i = 0; i < n && l.ids && l.ids[i] >= 0; i++) {
         float y = where.y0 + height * static_cast<float>(i), text_y = y + (height - font->FontSize) / 2;
+        if (s.live && s.live->model().vocab_size) {
+            const area row = {where.x0 - 6 * u, y, where.x1 + 6 * u, y + height};
+            const auto take = static_cast<action>(static_cast<int>(action::take_1) + static_cast<int>(i));
+            if (press_area(("take " + std::to_string(i)).c_str(), row) && i < n_takes)
+                s.asked.push_back(take);
+            if (ImGui::IsItemHovered())
+                fill(row, with_alpha(t.accent, 0.14F), 4 * u);
+            tooltip(s, "Put this token here", i < n_takes ? key_of(take) : "");
+        }
         bool is_taken = l.ids[i] == taken;
         put_text_within(font, where.x0, text_y, label - 8 * u, is_taken ? t.changed : t.text,
                         token_label(*sh.source, l.ids[i]));
@@ -153,7 +163,7 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
     for (uint32_t k = 0; k < n; k++) {
         look l = a.get_look(position, k);
         float at =
-            a.is_flow() ? l.time : static_cast<float>(l.step) / static_cast<float>(std::max(a.n_steps(), 1U));
+            a.is_flow() ? l.time : static_cast<float>(l.step) / static_cast<float>(std::max(a.span(), 1U));
         x[k] = plot.x0 + plot.width() * (std::isfinite(at) ? std::clamp(at, 0.0F, 1.0F) : 0);
     }
     for (int i = 0; i <= 2; i++) {
@@ -188,7 +198,7 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
     }
     if (!a.is_flow()) {
         float cursor =
-            plot.x0 + plot.width() * static_cast<float>(step) / static_cast<float>(std::max(a.n_steps(), 1U));
+            plot.x0 + plot.width() * static_cast<float>(step) / static_cast<float>(std::max(a.span(), 1U));
         draw_cursor(s, cursor, plot);
     }
     const std::string top = probability_text(most);
@@ -196,7 +206,37 @@ void draw_history(const scene &s, const sheet &sh, const area &where, uint32_t p
          with_alpha(t.panel, 0.85F));
     put_text(font, plot.x0 + 2 * u, plot.y0, t.faint, top);
     put_text(font, plot.x0, plot.y1 + 2 * u, t.faint, a.is_flow() ? "t = 0" : "step 0");
-    put_text_right(font, plot.x1, plot.y1 + 2 * u, t.faint, a.is_flow() ? "1" : std::to_string(a.n_steps()));
+    put_text_right(font, plot.x1, plot.y1 + 2 * u, t.faint, a.is_flow() ? "1" : std::to_string(a.span()));
+}
+
+/* What can be done to a position of a live run; returns where it ends. */
+float draw_edits(scene &s, const area &where, uint32_t position, uint32_t step)
+{
+    const float u = s.unit, height = 26 * u, y = where.y0;
+    int32_t token = 0;
+    const bool edited = waiting_edit(*s.live, step, position, &token);
+    const live_control c = controls(s);
+    const struct {
+        const char *id, *label, *tip;
+        action does;
+    } buttons[] = {
+        {"mask again", "Mask again", "The run fills this position anew", action::mask_again},
+        {"write", "Write\u2026", "Put another text here", action::write},
+        {"drop edit", "Drop the edit", "The token stays as it was", action::drop_edit},
+    };
+    float x = where.x0;
+    for (const auto &b : buttons) {
+        if (b.does == action::drop_edit && !edited)
+            continue;
+        const area a = {x, y, x + button_width(s, b.label), y + height};
+        if (a.x1 > where.x1)
+            break;
+        if (text_button(s, b.id, a, b.label, look_of::plain, can(c, b.does)))
+            s.asked.push_back(b.does);
+        tooltip(s, b.tip, key_of(b.does));
+        x = a.x1 + 6 * u;
+    }
+    return y + height;
 }
 
 } // namespace
@@ -218,6 +258,9 @@ void draw_token_panel(scene &s, const area &where)
     moment m = sh.facts.at(step, position);
     float y = where.y0;
     std::string title = m.token < 0 ? std::string("masked") : token_label(*sh.source, m.token);
+    int32_t edit = 0;
+    if (s.live && waiting_edit(*s.live, step, position, &edit))
+        title += " \u2192 " + (edit < 0 ? std::string("masked") : token_label(*sh.source, edit));
     std::string place = format_text("position %u", position);
     float room = where.width() - text_width(s.fonts.small, place) - 12 * u;
     put_text_within(s.fonts.bold, where.x0, y, room, t.text, title);
@@ -228,13 +271,16 @@ void draw_token_panel(scene &s, const area &where)
     std::string second = runner_up(sh, position);
     put_text_within(s.fonts.small, where.x0, y, where.width(), t.faint, second);
     y += 25 * u;
+    if (s.live && s.live->model().vocab_size)
+        y = draw_edits(s, {where.x0, y - 2 * u, where.x1, y}, position, step) + 8 * u;
     if (!sh.facts.n_looks(position) || !sh.facts.n_candidates()) {
         put_text_within(s.fonts.small, where.x0, y, where.width(), t.faint,
                         sh.facts.n_candidates() ? "Nothing was evaluated here."
                                                 : "The file has no candidates.");
         return;
     }
-    const uint32_t n_bars = std::min(where.height() < 380 * u ? 6U : 8U, sh.facts.n_candidates());
+    const uint32_t n_bars =
+        std::min(where.y1 - y < 290 * u ? where.y1 - y < 230 * u ? 4U : 6U : 8U, sh.facts.n_candidates());
     const float bars = static_cast<float>(n_bars) * bar_height * u;
     if (n) {
         look l = sh.facts.get_look(position, n - 1);
