@@ -54,7 +54,7 @@ void main()
     if (wanted >= p.n_rows)
         return;
 
-    float steps[4] = float[](p.step0, p.step1, p.step2, p.step3);
+    vec4 steps = vec4(p.step0, p.step1, p.step2, p.step3); // an array would live in memory on some GPUs
     for (uint c = lane; c < n4; c += LANES) {
         precise vec4 v = vec4(0);
         if (p.factor != 0.0) {
