@@ -19,7 +19,7 @@ const float PI2_LOW = 7.54978995489188216e-8;
 const float TWO_OVER_PI = 0.636619772;
 
 // 10000^(-i/128) = 10^(-i/32) = ROOTS[i % 32] * DECADES[i / 32].
-const float DECADES[4] = float[](1.0, 0.1, 0.01, 0.001);
+const vec4 DECADES = vec4(1.0, 0.1, 0.01, 0.001);
 const float ROOTS[32] = float[](
     1.0, 0.930572033, 0.865964353, 0.805842161,
     0.749894202, 0.697830558, 0.649381638, 0.604296386,
