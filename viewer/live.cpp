@@ -101,7 +101,6 @@ class live_run_thread final : public live_run
     std::unique_ptr<run> from_; /* what was shown first; its pieces */
     std::string name_, problem_;
     step_store steps_;
-    bool strided_ = false;           /* the steps are of a semi-autoregressive run */
     std::optional<step_store> held_; /* the steps that were there before a run of which none has come */
 
     live_model model_;
@@ -123,12 +122,8 @@ live_run_thread::live_run_thread(const live_source &source, std::unique_ptr<run>
     : from_(std::move(from))
 {
     name_ = from_ ? from_->name() : last_part(source.model);
-    if (from_) {
-        live_settings settings;
-        std::string ignored;
+    if (from_)
         steps_ = step_store(*from_);
-        strided_ = read_settings(*from_, settings, ignored) && settings.masked.strides != 0;
-    }
     try {
         worker_ = std::make_unique<live_worker>(source);
     } catch (const std::system_error &) {
@@ -318,7 +313,7 @@ void live_run_thread::cancel()
 bool live_run_thread::may_edit(uint32_t step, uint32_t position, int32_t token, std::string &error) const
 {
     const vkdlm_trajectory_info &info = steps_.info();
-    if (strided_)
+    if (steps_.is_staged())
         error = "the tokens of a semi-autoregressive run cannot be edited, as it cannot go on from them";
     else if (steps_.empty() || step > steps_.n_steps())
         error = "there is no step " + std::to_string(step) + " to be edited";
@@ -386,7 +381,7 @@ bool live_run_thread::go_on(uint32_t step, const live_settings &settings)
         return refuse(open_ == model_state::opening ? "the model is not open yet" : problem_);
     if (steps_.empty() || step > steps_.n_steps())
         return refuse("there is no step " + std::to_string(step) + " to go on from");
-    if (strided_ || settings.masked.stride || settings.masked.strides)
+    if (steps_.is_staged() || settings.masked.stride || settings.masked.strides)
         return refuse("a semi-autoregressive run cannot go on from its steps");
     if (!fits_model(steps_, model_.info, error) || !find_prompt(error))
         return refuse(error);

@@ -70,6 +70,11 @@ class step_store
     {
         return info_.kind == VKDLM_TRAJECTORY_FLOW;
     }
+    /* Semi-autoregressive. */
+    bool is_staged() const
+    {
+        return !is_flow() && settings_.masked.strides != 0;
+    }
     /* Last step that step() has, or number of tokens. */
     uint32_t n_steps() const
     {
