@@ -24,6 +24,21 @@ float probability_of(int32_t id, const int32_t *ids, const float *probabilities,
     return not_known;
 }
 
+/* A step tells the probability of the token that it drew, or, of a position that it left masked, of the most
+ * probable one. Another token there is none of its own. */
+bool is_by_hand(const vkdlm_trajectory_step &s, uint32_t position, uint32_t n_candidates)
+{
+    if (!std::isfinite(s.entropy[position]))
+        return true;
+    if (!n_candidates)
+        return false;
+    const int32_t *ids = s.topk_ids + size_t{position} * n_candidates;
+    const float *probabilities = s.topk_probs + size_t{position} * n_candidates;
+    const float own = probability_of(s.tokens[position], ids, probabilities, n_candidates);
+    return s.tokens[position] != ids[0] && s.confidence[position] == probabilities[0] &&
+           !(own == probabilities[0]);
+}
+
 } // namespace
 
 analysis::analysis(const run &r) : run_(&r)
@@ -43,6 +58,7 @@ void analysis::clear()
     final_.assign(length_, -1);
     committed_.assign(length_, -1);
     probability_.assign(length_, not_known);
+    by_hand_.assign(length_, false);
     looks_.assign(length_, {});
     masked_.clear();
     if (flow_)
@@ -127,7 +143,8 @@ void analysis::read_masked()
                 committed_[i] = 0;
             else if (s.tokens[i] != s.previous[i]) {
                 committed_[i] = static_cast<int32_t>(step);
-                probability_[i] = s.confidence[i];
+                by_hand_[i] = is_by_hand(s, i, n_candidates_);
+                probability_[i] = by_hand_[i] ? not_known : s.confidence[i];
             }
             final_[i] = s.tokens[i] == mask ? -1 : s.tokens[i];
             if (s.entropy && std::isfinite(s.entropy[i])) {
@@ -152,6 +169,7 @@ void analysis::read_flow(uint32_t from)
     final_.resize(length_, -1);
     committed_.resize(length_, -1);
     probability_.resize(length_, not_known);
+    by_hand_.resize(length_, false);
     for (uint32_t i = from; i < length_; i++) {
         final_[i] = run_->info().tokens[i];
         committed_[i] = static_cast<int32_t>(i) + 1;

@@ -90,6 +90,11 @@ class analysis
     {
         return committed_[position];
     }
+    /* Whether the token is not one that the step which committed it drew: people put it there. */
+    bool by_hand(uint32_t position) const
+    {
+        return by_hand_[position];
+    }
     /* Of the token when it was committed; NaN when it was not recorded. */
     float commit_probability(uint32_t position) const
     {
@@ -135,6 +140,7 @@ class analysis
     uint64_t print_ = 0; /* of the last step that was read */
     std::vector<int32_t> final_, committed_;
     std::vector<float> probability_;
+    std::vector<bool> by_hand_;
     std::vector<std::vector<uint32_t>> looks_; /* of a position of a masked run: steps */
     std::vector<series> curves_;
     std::vector<uint32_t> masked_;

@@ -10,7 +10,7 @@ namespace viewer
 namespace
 {
 
-constexpr std::string_view common_word = " that";
+constexpr std::string_view common_word = " the";
 
 /* The edit of this run's position that waits at the step; false without one. */
 bool find_edit(const scene &s, const sheet &sh, uint32_t step, uint32_t position, int32_t *token)
@@ -58,14 +58,17 @@ void read_text(const scene &s, const sheet &sh, canvas_page &out)
     out.characters = decode_text(tokens);
 }
 
-/* Takes the largest of the fonts by which the text fits; else the smallest. */
+/* Takes the largest of the fonts by which the text fits; else the smallest. What became too long for a font
+ * is not tried with it again: the text of a live run would jump. */
 void fit(const scene &s, canvas_page &page, uint32_t n_positions)
 {
-    for (ImFont *font : s.fonts.text) {
+    for (int i = page.first_font; i < n_text_fonts; i++) {
+        const ImFont *font = s.fonts.text[i];
         auto measure = [font](uint32_t code) {
             return font->GetCharAdvance(static_cast<ImWchar>(code > 0xFFFF ? replacement : code));
         };
         page.font = font;
+        page.first_font = s.live ? i : 0;
         page.line_height = std::round(font->FontSize * 1.5F);
         page.layout =
             lay_out(page.characters, n_positions, measure, page.width, std::round(font->FontSize * 0.3F));
@@ -84,6 +87,11 @@ const canvas_page &lay_out_page(const scene &s, sheet &sh, uint32_t step, float 
         page.guesses == s.state.guesses && page.width == width && page.height == height &&
         page.unit == s.unit)
         return page;
+    const bool same = page.width == width && page.height == height && page.unit == s.unit &&
+                      page.length == sh.facts.length() && !sh.facts.is_flow();
+    if (!same)
+        page.first_font = 0;
+    page.length = sh.facts.length();
     page.step = step;
     page.version = sh.facts.version();
     page.edits = edits;
@@ -220,7 +228,8 @@ void draw_marks(const scene &s, const sheet &sh)
     const theme &t = s.colours();
     const float u = s.unit;
     for (const drawn_token &d : sh.drawn) {
-        bool selected = d.position == s.state.selected, hovered = d.position == s.state.hovered;
+        bool selected = d.position == s.state.selected,
+             hovered = d.position == s.state.hovered && !s.state.by_keys;
         if (!selected && !hovered)
             continue;
         area ring = {d.box.x0 - 2 * u, d.box.y0 - 2 * u, d.box.x1 + 2 * u, d.box.y1 + 2 * u};

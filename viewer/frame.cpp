@@ -127,7 +127,9 @@ void draw_panels(scene &s, ImVec2 size)
     begin_card(s, bottom);
     draw_timeline(s, inside(bottom, 12 * u));
     ImGui::PopClipRect();
-    float middle = std::round(right.y0 + right.height() * (s.front().facts.is_flow() ? 0.54F : 0.58F));
+    float middle = std::round(right.y0 + right.height() * (s.front().facts.is_flow() ? 0.54F
+                                                           : s.live                  ? 0.64F
+                                                                                     : 0.58F));
     area top_right = {right.x0, right.y0, right.x1, middle - gap / 2};
     area low_right = {right.x0, middle + gap / 2, right.x1, right.y1};
     begin_card(s, top_right);
@@ -148,6 +150,9 @@ void draw_frame(scene &s)
     const ImVec2 size = ImGui::GetIO().DisplaySize;
     s.state.hovered = s.state.pointed;
     s.state.pointed = -1;
+    const ImVec2 moved = ImGui::GetIO().MouseDelta;
+    if (moved.x != 0 || moved.y != 0 || ImGui::GetIO().MouseClicked[0])
+        s.state.by_keys = false;
     /* Tab goes from field to field only where one has the keyboard. */
     const bool typing = ImGui::GetIO().WantTextInput || s.focus_text;
     s.areas.clear();

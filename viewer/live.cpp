@@ -191,6 +191,7 @@ void live_run_thread::opened()
 void live_run_thread::begin(live_news &news)
 {
     held_ = steps_;
+    drop_edits();
     if (task_.anew) {
         steps_ = step_store(model_, task_.settings, std::move(news.start));
     } else {
@@ -313,16 +314,17 @@ void live_run_thread::cancel()
 bool live_run_thread::may_edit(uint32_t step, uint32_t position, int32_t token, std::string &error) const
 {
     const vkdlm_trajectory_info &info = steps_.info();
-    if (steps_.is_staged())
+    if (open_ != model_state::open)
+        error = "tokens can be edited when the model is open";
+    else if (steps_.is_staged())
         error = "the tokens of a semi-autoregressive run cannot be edited, as it cannot go on from them";
     else if (steps_.empty() || step > steps_.n_steps())
         error = "there is no step " + std::to_string(step) + " to be edited";
     else if (!steps_.is_flow() && position >= info.length)
         error = "the canvas has " + std::to_string(info.length) + " positions, so there is none at " +
                 std::to_string(position);
-    else if (token != masked_again && (token < 0 || (model_.info.vocab_size &&
-                                                     static_cast<uint32_t>(token) >= model_.info.vocab_size)))
-        error = "the model's ids are 0 to " + std::to_string(int64_t{model_.info.vocab_size} - 1) + ", not " +
+    else if (token != masked_again && (token < 0 || static_cast<uint32_t>(token) >= model_.info.vocab_size))
+        error = "the model's ids are 0 to " + std::to_string(model_.info.vocab_size - 1) + ", not " +
                 std::to_string(token);
     return error.empty();
 }

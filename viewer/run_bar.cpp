@@ -201,13 +201,28 @@ float draw_buttons(scene &s, float x, float y)
     return x;
 }
 
-float phase_width(const scene &s)
+std::string rate_text(const scene &s)
 {
-    return text_width(s.fonts.small, "loading the model, 100 %") + 26 * s.unit;
+    const double rate = tokens_per_second(s);
+    return rate > 0 ? format_text(rate < 10 ? "%.1f tokens/s" : "%.0f tokens/s", rate) : "";
 }
 
-/* A dot in the phase's colour, the phase, and below it the speed. */
-void draw_phase(const scene &s, const area &where)
+/* A narrow bar tells the phase only. */
+bool shows_rate(const scene &s, float width)
+{
+    return width > 1000 * s.unit;
+}
+
+float phase_width(const scene &s, float width)
+{
+    float out = text_width(s.fonts.small, "loading the model, 100 %") + 20 * s.unit;
+    if (shows_rate(s, width))
+        out += text_width(s.fonts.small, "1000 tokens/s") + 14 * s.unit;
+    return out;
+}
+
+/* A dot in the phase's colour, the phase, and the speed. */
+void draw_phase(const scene &s, const area &where, bool rate)
 {
     const theme &t = s.colours();
     const float u = s.unit;
@@ -222,13 +237,16 @@ void draw_phase(const scene &s, const area &where)
         dot = t.lines[2];
     if (phase == live_phase::failed)
         dot = t.changed;
-    std::string text = phase_text(*s.live, s.sheets[0].facts);
-    if (double rate = tokens_per_second(s); rate > 0)
-        text += format_text(rate < 10 ? ", %.1f tokens/s" : ", %.0f tokens/s", rate);
-    const float width = text_width(font, text), x = std::max(where.x1 - width, where.x0 + 16 * u);
-    const float y = (where.y0 + where.y1) / 2;
+    const float y = (where.y0 + where.y1) / 2, text_y = y - font->FontSize / 2;
+    float end = where.x1;
+    if (const std::string speed = rate ? rate_text(s) : ""; !speed.empty()) {
+        put_text_right(font, end, text_y, t.faint, speed);
+        end -= text_width(font, speed) + 14 * u;
+    }
+    const std::string text = phase_text(*s.live, s.sheets[0].facts);
+    const float x = std::max(end - text_width(font, text), where.x0 + 16 * u);
     ImGui::GetWindowDrawList()->AddCircleFilled(ImVec2(x - 10 * u, y), 4 * u, dot, 16);
-    put_text_within(font, x, y - font->FontSize / 2, where.x1 - x, t.text, text);
+    put_text_within(font, x, text_y, end - x + 1, t.text, text);
 }
 
 void draw_field(scene &s, const field &f, const area &a)
@@ -338,7 +356,7 @@ void draw_run_bar(scene &s, const area &where)
     const area in = {where.x0 + pad * u, where.y0 + pad * u, where.x1 - pad * u, where.y1 - pad * u};
     const field_style style(s, height);
     float x = draw_buttons(s, in.x0, in.y0) + 8 * u;
-    const float text_end = in.x1 - phase_width(s) - 16 * u;
+    const float text_end = in.x1 - phase_width(s, in.width()) - 16 * u;
     if (s.focus_text)
         ImGui::SetKeyboardFocusHere();
     s.focus_text = false;
@@ -352,7 +370,7 @@ void draw_run_bar(scene &s, const area &where)
                         : s.form.kind == live_settings::given::ids ? "Ids of tokens, such as: 318 262 1266"
                         : s.form.causal                            ? "A prompt to continue"
                                         : "A prompt that the text begins with, or nothing");
-    draw_phase(s, {text_end + 16 * u, in.y0, in.x1, in.y0 + height});
+    draw_phase(s, {text_end + 16 * u, in.y0, in.x1, in.y0 + height}, shows_rate(s, in.width()));
 
     uint32_t n_rows = 0;
     const std::vector<place> places = place_fields(s, in.width(), &n_rows);

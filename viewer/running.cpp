@@ -12,7 +12,10 @@ namespace viewer
 namespace
 {
 
-/* Options of a run as recordings and the command line write them; a solver is a causal model's. */
+constexpr uint32_t usual_candidates = 8; /* what is told of positions, where the options do not say */
+
+/* Options of a run as recordings and the command line write them; a solver, or new tokens, are a causal
+ * model's. */
 bool read_options(const char *json, live_settings &out, bool &causal, std::string &error)
 {
     json_error_t where;
@@ -22,7 +25,7 @@ bool read_options(const char *json, live_settings &out, bool &causal, std::strin
         error = "the options of the run are no JSON object";
         return false;
     }
-    causal = json_object_get(object, "solver") != nullptr;
+    causal = json_object_get(object, "solver") || json_object_get(object, "max_tokens");
     json_decref(object);
     vkdlm_error err = {};
     vkdlm_status status =
@@ -97,6 +100,10 @@ bool begin_live(const options &o, scene &s, std::string &error)
     s.settings.length = o.length;
     s.settings.masked.seed = s.settings.causal.seed = o.seed;
     s.form = write_form(s.settings, causal);
+    if (!s.settings.masked.n_candidates && !s.settings.causal.n_candidates) {
+        s.settings.masked.n_candidates = s.settings.causal.n_candidates = usual_candidates;
+        s.settings.masked.evaluate_all = true;
+    }
     note_text(s, o.text);
     s.model = {o.live, o.l2d, o.tokenizer, o.device};
     s.recording = o.save;

@@ -22,7 +22,7 @@ std::vector<kind_text> kinds_of(const scene &s)
         out.push_back({save_kind::recording, "Recording", "The run, to be opened again"});
     out.push_back({save_kind::png, "Picture", "This view as a PNG file"});
     out.push_back({save_kind::gif, "Animation", "All steps as a GIF file, at the speed of the replay"});
-    out.push_back({save_kind::frames, "Picture a step", "A folder with a PNG file a step"});
+    out.push_back({save_kind::frames, "Frames", "A folder with a PNG file a step"});
     return out;
 }
 

@@ -63,6 +63,8 @@ struct canvas_page {
     std::map<uint32_t, int32_t> edits;
     bool guesses;
     float width, height, unit;
+    uint32_t length;
+    int first_font; /* that was not too large yet */
     std::vector<character> characters;
     uint32_t n_prompt; /* positions before the run's own: 1 for the prompt of a flow */
     text_layout layout;

@@ -107,7 +107,7 @@ void select(view_state &s, int64_t position)
 {
     if (s.length)
         s.selected = std::clamp<int64_t>(position, 0, static_cast<int64_t>(s.length) - 1);
-    s.show_selected = true;
+    s.show_selected = s.by_keys = true;
 }
 
 /* Keeps the middle where it is as far as the ends allow. */
@@ -263,7 +263,7 @@ bool advance(view_state &s, double seconds)
 
 int64_t focus(const view_state &s)
 {
-    return s.hovered >= 0 ? s.hovered : s.selected;
+    return s.hovered >= 0 && !(s.by_keys && s.selected >= 0) ? s.hovered : s.selected;
 }
 
 } // namespace viewer

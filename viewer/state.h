@@ -108,7 +108,8 @@ struct view_state {
     bool heat_of_probability = false;
     zoom_range heat_positions, heat_steps;
     int64_t selected = -1, hovered = -1; /* positions */
-    int64_t pointed = -1;                /* what the mouse is over in this frame: hovered in the next */
+    bool by_keys = false; /* the selected token was chosen by keys, and the mouse rests since */
+    int64_t pointed = -1; /* what the mouse is over in this frame: hovered in the next */
     bool dark = false, help = false, quit = false;
     bool saving = false;  /* the overlay that asks for a file's name */
     bool writing = false; /* the field for the text of a position */
@@ -133,7 +134,8 @@ void grow(view_state &state, uint32_t n_steps, uint32_t length);
 /* Lets `seconds` pass; true when the frame changes by it. Stops at the last step. */
 bool advance(view_state &state, double seconds);
 
-/* The position the panels tell about: the one under the mouse, else the selected one, else -1. */
+/* The position the panels tell about: the one under the mouse, else the selected one, else -1. What was
+ * selected by keys goes before what the mouse happens to rest on. */
 int64_t focus(const view_state &state);
 
 } // namespace viewer

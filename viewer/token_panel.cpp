@@ -75,6 +75,8 @@ std::string describe(const sheet &sh, uint32_t step, uint32_t position)
         return "not committed";
     out = a.is_flow() ? "token " + std::to_string(position + 1)
                       : "committed in step " + std::to_string(committed);
+    if (a.by_hand(position))
+        return "put there by hand behind step " + std::to_string(committed);
     if (!a.is_flow() && static_cast<int64_t>(step) < committed)
         out = "will be " + out;
     if (std::isfinite(probability))
@@ -88,7 +90,7 @@ std::string runner_up(const sheet &sh, uint32_t position)
     const analysis &a = sh.facts;
     int32_t committed = a.committed(position);
     uint32_t n = committed > 0 ? a.looks_until(static_cast<uint32_t>(committed), position) : 0;
-    if (!n)
+    if (!n || a.by_hand(position))
         return "";
     look l = a.get_look(position, n - 1);
     for (uint32_t i = 0; l.ids && i < a.n_candidates(); i++) {
@@ -270,7 +272,7 @@ void draw_token_panel(scene &s, const area &where)
     y += 19 * u;
     std::string second = runner_up(sh, position);
     put_text_within(s.fonts.small, where.x0, y, where.width(), t.faint, second);
-    y += 25 * u;
+    y += (second.empty() && s.live ? 8 : 25) * u;
     if (s.live && s.live->model().vocab_size)
         y = draw_edits(s, {where.x0, y - 2 * u, where.x1, y}, position, step) + 8 * u;
     if (!sh.facts.n_looks(position) || !sh.facts.n_candidates()) {

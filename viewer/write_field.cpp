@@ -66,8 +66,10 @@ void draw_write_field(scene &s, const sheet &sh)
     const field_style style(s, 30 * u);
     const bool appeared = !s.write_shown;
     s.write_shown = true;
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0);
     ImGui::Begin("write", nullptr,
                  ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings);
+    ImGui::PopStyleVar();
     const area card = {x + u, y + u, x + width - u, y + height - u};
     draw_card(s, card);
     outline(card, t.accent, 8 * u, 1.5F * u);

@@ -31,6 +31,19 @@ static void keys_find_their_actions(void **)
     assert_true(find_action(GLFW_KEY_A, 0, "q") == action::quit);
     assert_true(find_action(GLFW_KEY_Q, GLFW_MOD_CONTROL, "q") == action::quit);
     assert_true(find_action(GLFW_KEY_C, GLFW_MOD_CONTROL, "c") == action::none);
+    assert_true(find_action(GLFW_KEY_S, GLFW_MOD_CONTROL, "s") == action::save);
+    assert_true(find_action(GLFW_KEY_S, 0, "s") == action::run_next_seed);
+    assert_true(find_action(GLFW_KEY_U, 0, "u") == action::drop_edit);
+    assert_true(find_action(GLFW_KEY_U, GLFW_MOD_SHIFT, "u") == action::drop_edits);
+    assert_true(find_action(GLFW_KEY_G, GLFW_MOD_SHIFT, "g") == action::guesses);
+    assert_true(find_action(GLFW_KEY_ENTER, 0, nullptr) == action::go_on);
+    assert_true(find_action(GLFW_KEY_ENTER, GLFW_MOD_CONTROL, nullptr) == action::run_anew);
+    assert_true(find_action(GLFW_KEY_DELETE, 0, nullptr) == action::mask_again);
+    /* The digits' row prints other signs on a French keyboard. */
+    assert_true(find_action(GLFW_KEY_3, GLFW_MOD_ALT, "\"") == action::take_3);
+    assert_true(find_action(GLFW_KEY_9, GLFW_MOD_ALT, "9") == action::none);
+    assert_string_equal(key_of(action::go_on), "Enter");
+    assert_string_equal(key_of(action::none), "");
     assert_true(find_action(GLFW_KEY_F12, 0, nullptr) == action::none);
     std::set<std::string> seen;
     for (const key_binding &b : key_bindings())
@@ -84,6 +97,7 @@ static void selection_stays_within_the_canvas(void **)
     apply(s, action::select_next);
     assert_int_equal(s.selected, 4);
     s.hovered = 2;
+    s.by_keys = false;
     assert_int_equal(focus(s), 2);
     s.hovered = -1;
     s.help = true;
@@ -93,6 +107,55 @@ static void selection_stays_within_the_canvas(void **)
     assert_int_equal(s.selected, -1);
     s.length = 0;
     apply(s, action::select_next);
+    assert_int_equal(s.selected, -1);
+}
+
+static void keys_go_before_a_mouse_that_rests(void **)
+{
+    view_state s = make();
+    s.hovered = 3;
+    assert_int_equal(focus(s), 3);
+    apply(s, action::select_next);
+    assert_int_equal(focus(s), 0);
+    s.by_keys = false;
+    assert_int_equal(focus(s), 3);
+}
+
+static void a_run_that_grows_is_followed(void **)
+{
+    view_state s;
+    grow(s, 3, 5);
+    assert_true(s.step == 3 && s.follow);
+    grow(s, 6, 5);
+    assert_int_equal(s.step, 6);
+    apply(s, action::step_back);
+    grow(s, 9, 5);
+    assert_int_equal(s.step, 5);
+    apply(s, action::last);
+    s.selected = s.hovered = 4;
+    grow(s, 10, 4);
+    assert_true(s.step == 10 && s.selected == -1 && s.hovered == -1);
+    /* Steps are dropped. */
+    apply(s, action::step_back);
+    grow(s, 2, 4);
+    assert_true(s.step == 2 && s.follow);
+}
+
+static void esc_closes_one_thing_after_another(void **)
+{
+    view_state s = make();
+    apply(s, action::help);
+    apply(s, action::save);
+    assert_true(s.saving && !s.help);
+    s.selected = 1;
+    s.problem = s.complaint = "no";
+    apply(s, action::select_none);
+    assert_true(s.problem.empty() && s.saving);
+    apply(s, action::select_none);
+    assert_true(!s.saving && !s.complaint.empty());
+    apply(s, action::select_none);
+    assert_true(s.complaint.empty() && s.selected == 1);
+    apply(s, action::select_none);
     assert_int_equal(s.selected, -1);
 }
 
@@ -143,6 +206,22 @@ static void words_are_read(void **)
         assert_false(read_options(words, other, error));
         assert_false(error.empty());
     }
+    options live;
+    error.clear();
+    assert_true(read_options({"--live", "m", "--text", "", "--given", "masks", "--seed",
+                              "18446744073709551615", "--length", "12", "--run", "{}", "--save", "x"},
+                             live, error));
+    assert_true(live.live == "m" && live.given == "masks" && live.seed == UINT64_MAX && live.length == 12);
+    const std::vector<std::string> wrong[] = {{"--live", "m", "file"},
+                                              {"--live", "m", "--given", "words"},
+                                              {"--live", "m", "--seed", "-1"},
+                                              {"--live"}};
+    for (const std::vector<std::string> &words : wrong) {
+        options other;
+        error.clear();
+        assert_false(read_options(words, other, error));
+        assert_false(error.empty());
+    }
     options dashes;
     assert_true(read_options({"--", "--png"}, dashes, error));
     assert_string_equal(dashes.files[0].c_str(), "--png");
@@ -151,9 +230,15 @@ static void words_are_read(void **)
 int main()
 {
     const CMUnitTest tests[] = {
-        cmocka_unit_test(keys_find_their_actions),   cmocka_unit_test(steps_stay_within_the_run),
-        cmocka_unit_test(the_replay_keeps_time),     cmocka_unit_test(selection_stays_within_the_canvas),
-        cmocka_unit_test(zoom_stays_within_the_map), cmocka_unit_test(words_are_read),
+        cmocka_unit_test(keys_find_their_actions),
+        cmocka_unit_test(steps_stay_within_the_run),
+        cmocka_unit_test(the_replay_keeps_time),
+        cmocka_unit_test(selection_stays_within_the_canvas),
+        cmocka_unit_test(keys_go_before_a_mouse_that_rests),
+        cmocka_unit_test(a_run_that_grows_is_followed),
+        cmocka_unit_test(esc_closes_one_thing_after_another),
+        cmocka_unit_test(zoom_stays_within_the_map),
+        cmocka_unit_test(words_are_read),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
