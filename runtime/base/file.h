@@ -47,8 +47,9 @@ void file_map_close(file_map *map);
  * reading it all. Errors: NOT_FOUND, IO, UNSUPPORTED (too large), OUT_OF_HOST_MEMORY. */
 vkdlm_status file_read(const char *path, size_t max_bytes, char **data, size_t *size, vkdlm_error *err);
 
-/* An output file under construction. It has a temporary name in the target's directory until commit
- * renames it, so that a reader never sees half of it and a failure leaves the old file as it was.
+/* An output file under construction. It has no name until commit gives it the target's, or where the file
+ * system knows no such files a temporary one in the target's directory, so that a reader never sees half of
+ * it and a failure leaves the old file as it was.
  * Symbolic links are followed. A target that is no regular file (/dev/full, /dev/stdout, a FIFO) is
  * written directly; there, bytes can only be written in order. Used by one thread at a time. */
 typedef struct file_output file_output;

@@ -17,7 +17,8 @@ struct file_output {
     int fd;
     char *path;      /* as the caller wrote it, for messages */
     char *target;    /* with links resolved; NULL when written directly */
-    char *temporary; /* NULL when written directly */
+    char *temporary; /* name until commit; NULL when written directly, and while the file has no name */
+    bool nameless;
     bool failed;
     uint64_t position; /* of the buffer's first byte */
     size_t n_buffered;
@@ -72,7 +73,27 @@ static char *resolve(const char *path)
     return NULL;
 }
 
-/* Creates a file beside output->target. Not mkstemp, whose mode ignores the umask. */
+/* Opens a file without a name in this directory, which no death of the process can leave behind; -1 where the
+ * system has none, or no way to name it later. */
+static int open_nameless(const char *dir)
+{
+#ifdef O_TMPFILE
+    if (access("/proc/self/fd", X_OK) == 0)
+        return open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+#endif
+    (void)dir;
+    return -1;
+}
+
+static int give_name(int fd, const char *name)
+{
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+}
+
+/* Creates a file beside output->target, or gives that without a name one. Not mkstemp, whose mode ignores the
+ * umask. Returns -1 with errno set on failure. */
 static int open_temporary(file_output *output)
 {
     char *dir = file_dirname(output->target);
@@ -83,7 +104,10 @@ static int open_temporary(file_output *output)
         output->temporary = file_join(dir, name);
         if (!output->temporary)
             break;
-        fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (output->nameless)
+            fd = give_name(output->fd, output->temporary) ? -1 : output->fd;
+        else
+            fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd < 0) {
             int code = errno;
             free(output->temporary);
@@ -111,6 +135,12 @@ static void destroy(file_output *output)
     free(output);
 }
 
+/* Not written directly. */
+static bool is_regular(const file_output *output)
+{
+    return output->temporary || output->nameless;
+}
+
 /* Opens output->fd for the resolved path; false with errno set. */
 static bool open_target(file_output *output)
 {
@@ -124,12 +154,17 @@ static bool open_target(file_output *output)
     } else if (exists && !S_ISREG(st.st_mode)) {
         output->fd = open(output->target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
     } else if (!exists || access(output->target, W_OK) == 0) {
-        output->fd = open_temporary(output);
+        char *dir = file_dirname(output->target);
+        output->fd = dir ? open_nameless(dir) : -1;
+        output->nameless = output->fd >= 0;
+        free(dir);
+        if (!output->nameless)
+            output->fd = open_temporary(output);
         /* The replacement keeps the permissions; a file system that cannot store them is no error. */
         if (output->fd >= 0 && exists && fchmod(output->fd, st.st_mode & 07777) != 0)
             errno = 0;
     }
-    if (output->fd >= 0 && !output->temporary) {
+    if (output->fd >= 0 && !is_regular(output)) {
         free(output->target);
         output->target = NULL;
     }
@@ -193,8 +228,8 @@ static vkdlm_status write_through(file_output *output, const unsigned char *data
                                   vkdlm_error *err)
 {
     while (n_bytes > 0) {
-        ssize_t n = output->temporary ? pwrite(output->fd, data, n_bytes, (off_t)output->position)
-                                      : write_quietly(output->fd, data, n_bytes);
+        ssize_t n = is_regular(output) ? pwrite(output->fd, data, n_bytes, (off_t)output->position)
+                                       : write_quietly(output->fd, data, n_bytes);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -230,7 +265,7 @@ vkdlm_status file_output_write_at(file_output *output, uint64_t offset, const vo
             return status;
     }
     if (!contiguous) {
-        if (!output->temporary) {
+        if (!is_regular(output)) {
             output->failed = true;
             return error_set(
                 err, VKDLM_IO,
@@ -253,7 +288,11 @@ vkdlm_status file_output_write_at(file_output *output, uint64_t offset, const vo
 vkdlm_status file_output_commit(file_output *output, bool sync, vkdlm_error *err)
 {
     vkdlm_status status = file_output_flush(output, err);
-    if (!status && sync && output->temporary && fsync(output->fd) != 0)
+    if (!status && sync && is_regular(output) && fsync(output->fd) != 0)
+        status = write_failed(output, errno, err);
+    /* Whole, it may have a name: at once its own, which must not be taken, or one to be moved from. */
+    if (!status && output->nameless && give_name(output->fd, output->target) != 0 &&
+        open_temporary(output) < 0)
         status = write_failed(output, errno, err);
     if (!status) {
         /* Network file systems report a full disk here. */

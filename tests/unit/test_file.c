@@ -157,7 +157,7 @@ static void aborted_outputs_leave_nothing(void **state)
     const char *path = temp_path(*state, "out");
     file_output *output;
     assert_int_equal(file_output_create(path, &output, NULL), VKDLM_OK);
-    assert_int_equal(temp_count_entries(*state), 1);
+    assert_true(temp_count_entries(*state) <= 1); /* none where files without a name are known */
     assert_int_equal(file_output_write(output, "abc", 3, NULL), VKDLM_OK);
     file_output_abort(output);
     file_output_abort(NULL);
