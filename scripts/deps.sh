@@ -36,6 +36,7 @@ chromium-common         | test       | holds SwiftShader, the second driver that
 g++                     | test       | compiles the public headers as C++
 xvfb                    | test       | a display for the window of the viewer
 xdotool                 | test       | its keys and mouse
+libx11-dev              | test       | closes it as a window manager does
 clang                   | test       | the second compiler
 clang-format            | test       | checks the layout of the source
 libclang-rt-14-dev      | test       | sanitizers and fuzzer of clang

@@ -53,6 +53,14 @@ const char *truth(bool value)
     return value ? "true" : "false";
 }
 
+/* What is written there: of a masked position its best guess, when guesses are shown. */
+std::string_view text_of(const scene &s, const sheet &sh, uint32_t step, uint32_t position, int32_t token)
+{
+    if (token < 0 && s.state.guesses && !sh.facts.is_flow())
+        token = sh.facts.candidate(step, position);
+    return token >= 0 ? sh.source->piece(token) : std::string_view();
+}
+
 /* The tokens of all runs. */
 void append_runs(std::string &out, const scene &s)
 {
@@ -67,7 +75,7 @@ void append_runs(std::string &out, const scene &s)
             out += out.back() == '[' ? "\n" : ",\n";
             out += format_text("{\"position\":%u,\"token\":%d,\"changed\":%s,", d.position, m.token,
                                truth(m.changed));
-            out += "\"text\":" + quoted(m.token >= 0 ? sh.source->piece(m.token) : std::string_view());
+            out += "\"text\":" + quoted(text_of(s, sh, step, d.position, m.token));
             out += ",\"box\":" + box_json(d.box) + ",\"fill\":" + colour_json(d.fill) + '}';
         }
         out += ']';
@@ -163,15 +171,11 @@ void reporter::end_frame()
         return;
     last_ms_ = clock_ms(CLOCK_MONOTONIC) - begun_ms_;
     const double cpu_ms = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu_begun_ms_;
-    if (!n_frames_) {
-        first_ms_ = last_ms_; /* makes what all others keep */
-    } else {
-        if (last_ms_ > worst_ms_)
-            worst_frame_ = n_frames_;
-        worst_ms_ = std::max(worst_ms_, last_ms_);
-        cpu_worst_ms_ = std::max(cpu_worst_ms_, cpu_ms);
-        sum_ms_ += last_ms_;
-    }
+    if (last_ms_ > worst_ms_)
+        worst_frame_ = n_frames_;
+    worst_ms_ = std::max(worst_ms_, last_ms_);
+    cpu_worst_ms_ = std::max(cpu_worst_ms_, cpu_ms);
+    sum_ms_ += last_ms_;
     n_frames_++;
 }
 
@@ -189,11 +193,11 @@ bool reporter::write(const scene &s, bool always, std::string &error)
     if (text == written_ && !always)
         return true;
     written_ = text;
-    text += format_text(",\n\"frames\":{\"count\":%llu,\"first_ms\":%.3f,\"last_ms\":%.3f,\"mean_ms\":%.3f,"
+    text += format_text(",\n\"frames\":{\"count\":%llu,\"last_ms\":%.3f,\"mean_ms\":%.3f,"
                         "\"worst_ms\":%.3f,\"worst_cpu_ms\":%.3f,\"worst\":%llu}}\n",
-                        static_cast<unsigned long long>(n_frames_), first_ms_, last_ms_,
-                        n_frames_ > 1 ? sum_ms_ / static_cast<double>(n_frames_ - 1) : 0, worst_ms_,
-                        cpu_worst_ms_, static_cast<unsigned long long>(worst_frame_));
+                        static_cast<unsigned long long>(n_frames_), last_ms_,
+                        n_frames_ ? sum_ms_ / static_cast<double>(n_frames_) : 0, worst_ms_, cpu_worst_ms_,
+                        static_cast<unsigned long long>(worst_frame_));
     const std::string unfinished = path_ + ".new";
     if (!write_text(unfinished, text, error))
         return false;

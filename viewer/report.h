@@ -35,7 +35,7 @@ class reporter
     std::string path_, written_;
     uint64_t n_frames_ = 0, worst_frame_ = 0;
     double begun_ms_ = 0, cpu_begun_ms_ = 0;
-    double first_ms_ = 0, last_ms_ = 0, worst_ms_ = 0, cpu_worst_ms_ = 0, sum_ms_ = 0;
+    double last_ms_ = 0, worst_ms_ = 0, cpu_worst_ms_ = 0, sum_ms_ = 0;
 };
 
 } // namespace viewer

@@ -1,7 +1,8 @@
 /* make_runs KIND FILE: records a made-up run.
  *
- * masked: 96 positions in 16 steps, four candidates, every position looked at; flow: 12 tokens with 9
- * evaluations each; large: 1,024 positions in 1,000 steps. */
+ * masked: 96 positions in 16 steps, four candidates, every position looked at; other: the same with another
+ * token at every fifth position; flow: 12 tokens with 9 evaluations each; large: 1,024 positions in 1,000
+ * steps. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static uint32_t step_of(uint32_t position, uint32_t n_steps)
     return 1 + position * 7919 % n_steps;
 }
 
-static bool record_masked(vkdlm_recorder *recorder, uint32_t length, uint32_t n_steps)
+/* Every `odd`-th position gets another token; 0: none does. */
+static bool record_masked(vkdlm_recorder *recorder, uint32_t length, uint32_t n_steps, uint32_t odd)
 {
     int32_t *tokens = calloc(length, sizeof *tokens),
             *ids = calloc((size_t)length * N_CANDIDATES, sizeof *ids);
@@ -69,7 +71,7 @@ static bool record_masked(vkdlm_recorder *recorder, uint32_t length, uint32_t n_
                 probs[k * N_CANDIDATES + c] = probability[k] / (float)(1 << c);
             }
             if (step_of(i, n_steps) == step)
-                tokens[i] = token_of(i, 0);
+                tokens[i] = token_of(i, odd && i % odd == 0);
         }
         s.probability = probability;
         good = good && vkdlm_recorder_on_step(recorder, &s);
@@ -149,8 +151,9 @@ int main(int argc, char **argv)
     if (!status)
         status = vkdlm_recorder_create(argv[2], &options, &recorder, &err);
     if (!status) {
+        const uint32_t odd = strcmp(argv[1], "other") ? 0 : 5;
         bool good =
-            flow ? record_flow(recorder) : record_masked(recorder, large ? 1024 : 96, large ? 1000 : 16);
+            flow ? record_flow(recorder) : record_masked(recorder, large ? 1024 : 96, large ? 1000 : 16, odd);
         if (!good)
             fprintf(stderr, "the recorder gave up\n");
         status = vkdlm_recorder_finish(recorder, &err);

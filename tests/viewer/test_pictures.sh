@@ -37,19 +37,19 @@ refuses()
 "$MAKE_RUNS" flow flow.safetensors
 
 ok masked.safetensors --step 9 --png a.png --layout a.json
-"$CHECK_PICTURE" a.png a.json 40
+"$CHECK_PICTURE" tokens a.png a.json 40
 grep -q '"changed":true' a.json || fail "no token is marked in step 9"
 [[ $(grep -c '"position":' a.json) -ge 96 ]] || fail "not every position has a place"
 ok masked.safetensors --step 9 --png again.png
 cmp a.png again.png || fail "the same picture differs"
 for colour in probability entropy guess; do
     ok masked.safetensors --step 16 --colour "$colour" --theme dark --select 5 --png b.png --layout b.json
-    "$CHECK_PICTURE" b.png b.json 40
+    "$CHECK_PICTURE" tokens b.png b.json 40
 done
 ok masked.safetensors --step 4 --guesses --size 2560x1440 --png c.png --layout c.json
-"$CHECK_PICTURE" c.png c.json 20
+"$CHECK_PICTURE" tokens c.png c.json 20
 ok flow.safetensors --step 7 --select 3 --png d.png --layout d.json
-"$CHECK_PICTURE" d.png d.json 5
+"$CHECK_PICTURE" tokens d.png d.json 5
 ok masked.safetensors masked.safetensors --step 12 --size 640x480 --png e.png --layout e.json
 ok masked.safetensors --size 320x240 --scale 4 --png f.png
 if [[ -z ${QUICK:-} ]]; then
