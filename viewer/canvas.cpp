@@ -18,6 +18,13 @@ bool find_edit(const scene &s, const sheet &sh, uint32_t step, uint32_t position
     return s.live == sh.source.get() && s.live && waiting_edit(*s.live, step, position, token);
 }
 
+/* Whether a flow's token goes when the run goes on: it lies behind an edited one. */
+bool is_dropped(const scene &s, const sheet &sh, uint32_t step, uint32_t position)
+{
+    return sh.facts.is_flow() && s.live == sh.source.get() && s.live && s.live->edited_step() == step &&
+           !s.live->edits().empty() && s.live->edits().begin()->first < position;
+}
+
 /* What a masked position keeps room for: its best guess, or the token that it ends with; while that is not
  * known, the latest guess. */
 text_token placeholder(const scene &s, const sheet &sh, uint32_t step, uint32_t position)
@@ -197,10 +204,13 @@ void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const a
     const bool edited = find_edit(s, sh, step, position, &edit);
     if (edited)
         m = {edit, false, false};
+    const bool dropped = !edited && is_dropped(s, sh, step, position);
     bool only_feed = box.breaks && box.ink_x1 <= box.ink_x0;
     if (only_feed)
         room.x1 = room.x0 + text_width(f.font, "\u21B5") + 2 * u;
     colour c = edited ? with_alpha(t.changed, t.dark ? 0.28F : 0.16F) : token_fill(s, sh, step, position, m);
+    if (dropped)
+        c = with_alpha(c, 0.25F);
     sh.drawn.push_back({position, room, c});
     sh.line_of.push_back(box.line);
     if (room.y0 > view.y1 || room.y1 < view.y0)
@@ -211,12 +221,14 @@ void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const a
         outline(room, t.mask_unknown, rounding, 1);
     float text_y = room.y0 + (room.height() - f.font->FontSize) / 2;
     colour ink = m.token < 0 || m.given || edited ? t.text : ink_on(c);
+    if (dropped)
+        ink = t.faint;
     put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(f, box));
     if (only_feed && (m.token >= 0 || s.state.guesses))
         put_text(f.font, room.x0 + u, text_y, ink, "\u21B5");
     if (edited)
         draw_dashes({room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u}, t.changed, 4 * u, 2 * u);
-    if (m.changed) {
+    if (m.changed && !dropped) {
         area ring = {room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u};
         outline(ring, t.changed, rounding + u, 2 * u);
     }

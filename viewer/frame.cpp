@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "scene.h"
+#include "widgets.h"
 
 namespace viewer
 {
@@ -69,6 +69,7 @@ void draw_choices(scene &s, const area &where)
         if (press_area(names[i], chip))
             s.state.shown = static_cast<quantity>(i);
         bool hot = ImGui::IsItemHovered();
+        tooltip(s, "What tokens are coloured by", std::to_string(i + 1));
         if (chosen)
             fill(chip, t.accent, 6 * u);
         else
@@ -127,9 +128,10 @@ void draw_panels(scene &s, ImVec2 size)
     begin_card(s, bottom);
     draw_timeline(s, inside(bottom, 12 * u));
     ImGui::PopClipRect();
-    float middle = std::round(right.y0 + right.height() * (s.front().facts.is_flow() ? 0.54F
-                                                           : s.live                  ? 0.64F
-                                                                                     : 0.58F));
+    float share = s.front().facts.is_flow() ? 0.54F : s.live ? 0.64F : 0.58F;
+    if (s.live && right.height() < 300 * u)
+        share = 0.72F;
+    float middle = std::round(right.y0 + right.height() * share);
     area top_right = {right.x0, right.y0, right.x1, middle - gap / 2};
     area low_right = {right.x0, middle + gap / 2, right.x1, right.y1};
     begin_card(s, top_right);

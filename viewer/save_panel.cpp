@@ -66,7 +66,7 @@ void ask(scene &s)
         return;
     }
     if (access(path.c_str(), F_OK) == 0 && !s.save.overwrite) {
-        s.save.overwrite = true;
+        s.save.overwrite = s.save.refocus = true;
         return;
     }
     s.save.asked = true;
@@ -115,8 +115,9 @@ void draw_save(scene &s)
         const field_style style(s, name.height());
         /* The name may be another one from the arrows: the field is made anew then. */
         ImGui::PushID(s.save.kind);
-        if (appeared || s.save.field_kind != s.save.kind)
+        if (appeared || s.save.field_kind != s.save.kind || s.save.refocus)
             ImGui::SetKeyboardFocusHere();
+        s.save.refocus = false;
         s.save.field_kind = s.save.kind;
         text_field("##name", name, s.save.name, "name of the file", &enter);
         ImGui::PopID();

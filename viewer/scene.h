@@ -122,7 +122,7 @@ struct save_form {
     int kind = 0;
     std::string problem;    /* a sentence */
     bool overwrite = false; /* the file exists, and Enter was pressed once */
-    bool opened = false, asked = false;
+    bool opened = false, asked = false, refocus = false;
     int field_kind = -1; /* that the field was drawn for */
 };
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "scene.h"
+#include "widgets.h"
 
 namespace viewer
 {
@@ -61,12 +61,13 @@ float draw_controls(scene &s, float x, float y)
         const char *id;
         sign what;
         action does;
+        const char *tip;
     } buttons[] = {
-        {"first", sign::first, action::first},
-        {"previous", sign::previous, action::step_back},
-        {"play", s.state.playing ? sign::pause : sign::play, action::play},
-        {"next", sign::next, action::step_forward},
-        {"last", sign::last, action::last},
+        {"first", sign::first, action::first, "First step"},
+        {"previous", sign::previous, action::step_back, "A step back"},
+        {"play", s.state.playing ? sign::pause : sign::play, action::play, "Replay"},
+        {"next", sign::next, action::step_forward, "A step forward"},
+        {"last", sign::last, action::last, "Last step, and those that come"},
     };
     for (const auto &b : buttons) {
         area a = {x, y, x + size, y + size};
@@ -74,6 +75,7 @@ float draw_controls(scene &s, float x, float y)
         if (press_area(b.id, a))
             apply(s.state, b.does);
         bool hot = ImGui::IsItemHovered();
+        tooltip(s, b.tip, key_of(b.does));
         if (main)
             fill(a, t.accent, 6 * u);
         else if (hot)
@@ -154,6 +156,11 @@ void draw_timeline(scene &s, const area &where)
     const uint32_t n = facts.span(), step = s.step_of(s.front());
     float x = draw_controls(s, where.x0, where.y0);
     float y = where.y0 + 14 * u - s.fonts.small->FontSize / 2;
+    const area save = {x + 6 * u, where.y0, x + 6 * u + button_width(s, "Save\u2026"), where.y0 + 28 * u};
+    if (text_button(s, "open save", save, "Save\u2026", look_of::plain))
+        s.asked.push_back(action::save);
+    tooltip(s, "Save the run, or pictures of it", key_of(action::save));
+    x = save.x1 + 4 * u;
     put_text(s.fonts.small, x + 8 * u, y, t.faint,
              format_text("%g %s a second", s.state.speed, facts.is_flow() ? "tokens" : "steps"));
     const std::string hint = "Space plays \u00B7 \u2190 \u2192 step \u00B7 F1 lists all keys";
@@ -167,9 +174,12 @@ void draw_timeline(scene &s, const area &where)
         at[i] = x_of(plot, i, n);
     note_area("plot", plot);
     const std::vector<series> &curves = facts.curves();
-    float height = rows.height() / static_cast<float>(curves.size());
+    /* Where labels would touch, the last curves are left out. */
+    const size_t n_rows =
+        std::clamp<size_t>(static_cast<size_t>(std::max(rows.height(), 0.0F) / (16 * u)), 1, curves.size());
+    float height = rows.height() / static_cast<float>(n_rows);
     fill({x_of(plot, 0, n), rows.y0, x_of(plot, step, n), rows.y1}, with_alpha(t.accent, 0.06F));
-    for (size_t i = 0; i < curves.size(); i++) {
+    for (size_t i = 0; i < n_rows; i++) {
         float y0 = rows.y0 + height * static_cast<float>(i);
         draw_row(s, curves[i], {rows.x0, y0, plot.x1, y0 + height}, label_width, at);
     }

@@ -29,7 +29,7 @@ void draw_fact(const scene &s, float x, float &y, float x1, const char *name, co
     y += 21 * u;
 }
 
-void draw_run(const scene &s, const area &where)
+void draw_run(scene &s, const area &where)
 {
     const sheet &sh = s.sheets[s.state.active];
     const vkdlm_trajectory_info &info = sh.source->info();
@@ -60,6 +60,14 @@ void draw_run(const scene &s, const area &where)
     ImGui::GetWindowDrawList()->AddText(s.fonts.small, s.fonts.small->FontSize, ImVec2(where.x0, y),
                                         s.colours().faint, hint.data(), hint.data() + hint.size(),
                                         where.width());
+    y += 44 * u;
+    if (s.live || !*info.model || s.sheets.size() > 1 || y + 28 * u > where.y1)
+        return;
+    const std::string label = "Open the model";
+    if (text_button(s, "open model", {where.x0, y, where.x0 + button_width(s, label), y + 28 * u}, label,
+                    look_of::plain))
+        s.asked.push_back(action::open_model);
+    tooltip(s, "Tokens can be edited then, and the run goes on from any step", key_of(action::open_model));
 }
 
 /* A line of facts about a position. */
@@ -218,11 +226,14 @@ float draw_edits(scene &s, const area &where, uint32_t position, uint32_t step)
     int32_t token = 0;
     const bool edited = waiting_edit(*s.live, step, position, &token);
     const live_control c = controls(s);
+    const bool flow = c.facts.is_flow();
     const struct {
         const char *id, *label, *tip;
         action does;
     } buttons[] = {
-        {"mask again", "Mask again", "The run fills this position anew", action::mask_again},
+        {"mask again", flow ? "Draw again" : "Mask again",
+         flow ? "The run draws this token anew, and those behind it" : "The run fills this position anew",
+         action::mask_again},
         {"write", "Write\u2026", "Put another text here", action::write},
         {"drop edit", "Drop the edit", "The token stays as it was", action::drop_edit},
     };
@@ -270,7 +281,7 @@ void draw_token_panel(scene &s, const area &where)
     y += 24 * u;
     put_text_within(s.fonts.small, where.x0, y, where.width(), t.text, describe(sh, step, position));
     y += 19 * u;
-    std::string second = runner_up(sh, position);
+    std::string second = s.live && where.height() < 190 * u ? "" : runner_up(sh, position);
     put_text_within(s.fonts.small, where.x0, y, where.width(), t.faint, second);
     y += (second.empty() && s.live ? 8 : 25) * u;
     if (s.live && s.live->model().vocab_size)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 
 #define GLFW_INCLUDE_VULKAN
 #include <GLFW/glfw3.h>
@@ -40,7 +41,14 @@ class window
     bool show(std::string &error);
 
   private:
+    /* A key, or a character where `key` is 0. */
+    struct typed {
+        int key, scancode, event, mods;
+        unsigned character;
+    };
     bool make_swapchain(std::string &error);
+    void take_typed();
+    bool needs_a_frame(const typed &t) const;
     bool draw(std::string &error);
     bool load_letters(float scale, std::string &error);
     bool take_picture(const std::string &path, std::string &error);
@@ -56,6 +64,7 @@ class window
     gpu gpu_;
     std::unique_ptr<swapchain> swapchain_;
     std::vector<export_job> jobs_;
+    std::deque<typed> typed_;
     reporter report_;
     GLFWwindow *window_ = nullptr;
     double fixed_scale_ = 0, letters_at_ = 0;
@@ -123,6 +132,40 @@ void window::key(int key, int mods)
         act(scene_, what);
 }
 
+/* Whether what is typed behind it depends on what it does: to a text field, or by opening one. */
+bool window::needs_a_frame(const typed &t) const
+{
+    if (t.event == GLFW_RELEASE || (!t.key && t.character))
+        return false;
+    if (ImGui::GetIO().WantTextInput)
+        return t.event == GLFW_PRESS &&
+               ((t.mods & (GLFW_MOD_CONTROL | GLFW_MOD_ALT)) ||
+                (t.key >= GLFW_KEY_ESCAPE && t.key < GLFW_KEY_KP_0) || t.key == GLFW_KEY_KP_ENTER);
+    const action what = find_action(t.key, t.mods, glfwGetKeyName(t.key, 0));
+    return what == action::edit_text || what == action::write || what == action::save || scene_.state.saving;
+}
+
+/* A slow frame may last longer than a key is held, and longer than a word takes to type: what was typed waits
+ * for its turn. */
+void window::take_typed()
+{
+    while (!typed_.empty()) {
+        const typed t = typed_.front();
+        typed_.pop_front();
+        if (!t.key && t.character) {
+            ImGui_ImplGlfw_CharCallback(window_, t.character);
+            continue;
+        }
+        const bool last = needs_a_frame(t);
+        if (t.event != GLFW_RELEASE)
+            key(t.key, t.mods);
+        ImGui_ImplGlfw_KeyCallback(window_, t.key, t.scancode, t.event, t.mods);
+        if (last)
+            break;
+    }
+    touched_ |= !typed_.empty();
+}
+
 bool window::open(std::string &error)
 {
     const options &o = options_;
@@ -146,10 +189,6 @@ bool window::open(std::string &error)
     }
     glfwSetWindowSizeLimits(window_, 640, 480, GLFW_DONT_CARE, GLFW_DONT_CARE);
     glfwSetWindowUserPointer(window_, this);
-    glfwSetKeyCallback(window_, [](GLFWwindow *w, int code, int, int event, int mods) {
-        if (event != GLFW_RELEASE)
-            static_cast<window *>(glfwGetWindowUserPointer(w))->key(code, mods);
-    });
     glfwSetFramebufferSizeCallback(window_, [](GLFWwindow *w, int, int) {
         auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
         self->stale_ = self->touched_ = true;
@@ -165,9 +204,6 @@ bool window::open(std::string &error)
     glfwSetMouseButtonCallback(window_, [](GLFWwindow *w, int, int, int) {
         static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
     });
-    glfwSetCharCallback(window_, [](GLFWwindow *w, unsigned) {
-        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
-    });
     ImGui::CreateContext();
     context_ = true;
     ImGui::GetIO().IniFilename = nullptr;
@@ -177,6 +213,17 @@ bool window::open(std::string &error)
     if (!load_fonts(scene_, error))
         return false;
     backend_ = ImGui_ImplGlfw_InitForVulkan(window_, true);
+    /* In place of ImGui's, which get what was typed when its turn has come. */
+    glfwSetKeyCallback(window_, [](GLFWwindow *w, int code, int scancode, int event, int mods) {
+        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
+        self->typed_.push_back({code, scancode, event, mods, 0});
+        self->touched_ = true;
+    });
+    glfwSetCharCallback(window_, [](GLFWwindow *w, unsigned character) {
+        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
+        self->typed_.push_back({0, 0, 0, 0, character});
+        self->touched_ = true;
+    });
     uint32_t n = 0;
     const char **names = glfwGetRequiredInstanceExtensions(&n);
     if (!gpu_.open_instance({names, names + n}, error))
@@ -229,6 +276,7 @@ bool window::draw(std::string &error)
     if (stale_)
         return true;
     report_.begin_frame();
+    take_typed();
     ImGui_ImplVulkan_NewFrame();
     ImGui_ImplGlfw_NewFrame();
     ImGui::NewFrame();
@@ -353,15 +401,15 @@ bool window::show(std::string &error)
         do {
             /* Not before the next frame is due, unless there is nothing to wait for. */
             double due = begun + frame_seconds - glfwGetTime(), wait = due;
-            if (settle <= 0)
+            if (settle <= 0 && typed_.empty())
                 wait = std::min(scene_.state.playing ? 1 / scene_.state.speed - scene_.state.waited
                                                      : idle_seconds,
                                 patience());
             glfwWaitEventsTimeout(std::max({wait, due, 0.001}));
             double now = glfwGetTime();
             const bool blinks = ImGui::GetIO().WantTextInput && now - begun > toast_seconds;
-            if (advance(scene_.state, now - last) || touched_ || stale_ || take_news() || blinks ||
-                ImGui::IsAnyMouseDown())
+            if (advance(scene_.state, now - last) || touched_ || !typed_.empty() || stale_ || take_news() ||
+                blinks || ImGui::IsAnyMouseDown())
                 settle = frames_to_settle;
             last = now;
         } while ((settle <= 0 || glfwGetTime() - begun < frame_seconds) && !glfwWindowShouldClose(window_) &&
