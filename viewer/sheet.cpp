@@ -41,7 +41,9 @@ void sheet::describe()
 {
     details.clear();
     const vkdlm_trajectory_info &info = source->info();
-    const std::string parts[] = {last_part(info.model), sampler_name(info.sampler),
+    /* A live run is named after its model. */
+    const std::string model = last_part(info.model);
+    const std::string parts[] = {model == source->name() ? "" : model, sampler_name(info.sampler),
                                  *info.seed ? "seed " + std::string(info.seed) : "", info.device};
     for (const std::string &part : parts)
         if (!part.empty())
