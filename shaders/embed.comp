@@ -48,7 +48,7 @@ void main()
     for (uint c = gl_LocalInvocationID.x * 4u; c < p.ld; c += 256u) {
         vec4 v = vec4(0);
         if (c < p.n_columns) {
-            Scales scales = unit_scales(panel, c / 32u, unit);
+            Scales scales = unit_scales(panel, c / 32u, unit, unit_super(panel, c / 256u, unit));
             uvec4 bytes = unit_bytes(panel, c / 4u, unit);
             for (uint i = 0u; i < 4u; i++)
                 v[i] = block_values(bytes[i], scales, (c & 16u) != 0u)[column];

@@ -111,11 +111,14 @@ void finish()
 void main()
 {
 #ifdef VARIANT_STREAM
-    for (stream_begin(); stream_more(); stream_next()) {
-        stream_accumulate();
-        if (LAST)
-            finish();
-    }
+    stream_begin();
+    if (stream_more())
+        do {
+            stream_accumulate();
+            if (LAST)
+                finish();
+            stream_next();
+        } while (stream_more());
 #else
     matmul_accumulate();
     finish();

@@ -76,7 +76,9 @@ void main()
     fill_tile();
     barrier();
     uint n_invocations = gl_WorkGroupSize.x * gl_WorkGroupSize.y;
-    for (uint i = gl_LocalInvocationIndex; i < WORKGROUP_ROWS * PANELS; i += n_invocations) {
+    uint i = gl_LocalInvocationIndex;
+    // Loops are tested at their ends: CPU drivers run the body once more where a loop is left at its top.
+    if (i < WORKGROUP_ROWS * PANELS) do {
         uint local = i % WORKGROUP_ROWS, row = gl_WorkGroupID.y * WORKGROUP_ROWS + local;
         uint panel = gl_WorkGroupID.x * PANELS + i / WORKGROUP_ROWS;
         if (row < p.n_rows && panel < p.n_columns / 32) {
@@ -87,5 +89,6 @@ void main()
             partials[to] = floatBitsToUint(vec4(s.max, s.sum, s.lean, s.score));
             partials[to + 1] = uvec4(s.token, floatBitsToUint(vec3(s.x, s.target, 0.0)));
         }
-    }
+        i += n_invocations;
+    } while (i < WORKGROUP_ROWS * PANELS);
 }

@@ -221,11 +221,11 @@ static void write_words(unsigned char *to, const uint32_t *words, uint32_t n)
             to[4 * i + j] = (unsigned char)(words[i] >> 8 * j);
 }
 
-/* `bits` bits of the values from bit `shift` on, of one unit: a run of 8 / bits values to a word, runs of all
- * units side by side; words of 4 values (8 for single bits) stay together. to: of the unit at the first k. */
+/* `bits` bits of the values from bit `shift` on, of one unit: a run of 8 / bits values to a word, two words
+ * (of whole bytes four) together, those of all units side by side. to: of the unit at the first k. */
 static void write_bits(unsigned char *to, const block blocks[UNIT], uint32_t n, uint32_t bits, uint32_t shift)
 {
-    uint32_t run = 8 / bits, together = bits < 4 ? 1 : 4 / run, mask = (1u << bits) - 1;
+    uint32_t run = 8 / bits, together = bits < 8 ? 2 : 4, mask = (1u << bits) - 1;
     for (uint32_t k = 0; k < n; k += run * together, to += N_UNITS * together * sizeof(uint32_t)) {
         uint32_t words[4] = {0};
         for (uint32_t i = 0; i < run * together; i++)
@@ -279,8 +279,8 @@ void weight_blocks_pack(vkdlm_dtype dtype, const unsigned char *const columns[WE
     weight_blocks_planes(dtype, length, step);
     /* Bytes of a unit that lie together: what a plane's rows are divided into. */
     const uint32_t halves = l->flags & MINIMA ? 16 : 8;
-    const uint32_t unit_bytes[WEIGHT_BLOCKS_N_PLANES] = {2u * l->low, 4, l->flags & BLOCK_256 ? 8 : halves,
-                                                         halves};
+    const uint32_t unit_bytes[WEIGHT_BLOCKS_N_PLANES] = {l->low < 8 ? 8 : 16, 8,
+                                                         l->flags & BLOCK_256 ? 8 : halves, halves};
     for (uint32_t k = 0; k < n; k += length)
         for (uint32_t unit = 0; unit < N_UNITS; unit++) {
             block blocks[UNIT];

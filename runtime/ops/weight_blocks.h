@@ -3,10 +3,11 @@
  * A panel is up to four planes, one behind the other, each in order of k and, within that, of the eight units
  * of four columns. Of one unit (byte j of a word is column j):
  *
- *   low    for 4 values of k: 8 bits a value: four words, one each; 4 bits: two words, even k in the low and
- *          odd k in the high nibble of a byte; 2 bits: one word, bits 2i .. 2i+1 of a byte for k = i
- *   high   what is above the low bits: 2 bits: one word for 4 values of k as in low; 1 bit: one word for 8,
- *          bit i of a byte for k = i
+ *   low    8 bits a value: for 4 values of k four words, one each; 4 bits: for 4 two words, even k in the low
+ *          and odd k in the high nibble of a byte; 2 bits: for 8 two words, bits 2i .. 2i+1 of a byte for
+ *          k = i and k = 4 + i
+ *   high   what is above the low bits: 2 bits: as in low; 1 bit: for 16 values of k two words, bit i of a
+ *          byte for k = i and k = 8 + i
  *   scales for 32 values of k: two words; blocks of 32: the half floats d (and two more, m); blocks of 256:
  *          the bytes of scale and minimum, or of the scales of the first and the second 16
  *   super  of blocks of 256 alone, for 256 values of k: the half floats d (and dmin)

@@ -59,7 +59,7 @@ void LOOP(uint depth, uint ld)
             next_x[s] = ROWS_OF(x_at + s * 16 * ld);
         x_at += 8;
 #ifdef LOOP_OF_BLOCKS
-        Scales scales = unit_scales(panel, group, me & 7);
+        Scales scales = unit_scales(panel, group, me & 7, unit_super(panel, group / 8, me & 7));
         uvec4 bytes = unit_bytes(panel, group * 8 + (me >> 4), me & 7);
         [[unroll]] for (uint s = 0; s < 4; s++)
             next_w[s] = block_values(bytes[s], scales, me >= 64);

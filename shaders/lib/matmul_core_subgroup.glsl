@@ -1,6 +1,6 @@
 // One subgroup: lane l holds units (block LANES + l) UNITS + 0 .. UNITS-1 of ROWS rows. STEP values of k an iteration:
 // the ROWS x STEP block of X is ROWS STEP / 4 vec4 loads, load t = row t % ROWS, k group t / ROWS, spread over the
-// lanes; each value is then broadcast from its lane. On CPU drivers the accumulators live in memory: two values of k
+// lanes; each value is then broadcast from its lane. On CPU drivers the accumulators live in memory: GRAIN values of k
 // are taken for each load and store of one. 16 rows of 8 columns are 128 accumulators; with more, the unrolled code no
 // longer fits the instruction cache. 65,535 iterations would be the limit of one driver; K / STEP is far below.
 #ifndef LOOP
@@ -23,6 +23,13 @@ layout(constant_id = 2) const uint STEP = 8;
 #define HELD_UNITS UNITS
 #define WORKGROUP_ROWS ROWS
 #define WORKGROUP_UNITS (LANES * UNITS)
+
+// Values of k whose products are added to a sum before the next sum's turn: drivers of CPUs load and store it each time.
+#ifdef TEXELS
+const uint GRAIN = 8;
+#else
+const uint GRAIN = 2;
+#endif
 
 vec4 acc[HELD_ROWS][HELD_UNITS];
 
@@ -55,15 +62,16 @@ void LOOP(uint depth, uint ld)
         uint t = min(j * LANES + lane, N_LOADS - 1);
         at[j] = held_row(t % ROWS) * ld + t / ROWS;
     }
-    for (uint k = depth; k > 0; k -= STEP) {
+    uint k = depth;
+    do { // tested at its end: CPU drivers run the body once more where a loop is left at its top
         vec4 mine[N_MINE];
         [[unroll]] for (uint j = 0; j < N_MINE; j++) {
             mine[j] = ROWS_OF(at[j]);
             at[j] += STEP / 4;
         }
-        [[unroll]] for (uint i = 0; i < STEP; i += 2) {
-            vec4 b[2][UNITS];
-            [[unroll]] for (uint g = 0; g < 2; g++) {
+        [[unroll]] for (uint i = 0; i < STEP; i += GRAIN) {
+            vec4 b[GRAIN][UNITS];
+            [[unroll]] for (uint g = 0; g < GRAIN; g++) {
 #if UNITS == 2
                 PAIR_OF(w, b[g][0], b[g][1]);
 #else
@@ -72,15 +80,16 @@ void LOOP(uint depth, uint ld)
                 w += 8;
             }
             [[unroll]] for (uint r = 0; r < ROWS; r++) {
-                uint t = (i / 4) * ROWS + r;
-                [[unroll]] for (uint g = 0; g < 2; g++) {
+                [[unroll]] for (uint g = 0; g < GRAIN; g++) {
+                    uint t = (i + g) / 4 * ROWS + r;
                     float a = subgroupShuffle(mine[t / LANES][(i + g) & 3], t % LANES);
                     [[unroll]] for (uint v = 0; v < UNITS; v++)
                         acc[r][v] = fma(vec4(a), b[g][v], acc[r][v]);
                 }
             }
         }
-    }
+        k -= STEP;
+    } while (k > 0);
 }
 
 #endif

@@ -9,7 +9,8 @@
 // values of k from first_k on, `continued` or from zero; LAST: the sum is complete and goes through the epilogue. Each
 // element is still one chain of multiply-adds over ascending k (lib/matmul_core.glsl).
 //
-// Loop: for (stream_begin(); stream_more(); stream_next()) { stream_accumulate(); acc[0] is row held_row(0); }
+// Loop: stream_begin(); while (stream_more()) { stream_accumulate(); acc[0] is row held_row(0); stream_next(); }, with the
+// condition tested at the end of the body: CPU drivers run the body once more where a loop is left at its top.
 #ifndef MATMUL_STREAM_GLSL
 #define MATMUL_STREAM_GLSL
 
@@ -25,7 +26,7 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8; // the subgroup size, exactly
-layout(constant_id = 2) const uint STEP = 128; // a multiple of 32
+layout(constant_id = 2) const uint STEP = 128; // a multiple of 32 within a block of 256
 layout(constant_id = 11) const bool LAST = true;
 
 layout(binding = 0) uniform textureBuffer x;
@@ -60,15 +61,17 @@ void read_tile()
 #ifdef WEIGHT_BLOCKS
     Panel panel = find_panel(unit >> 3, p.depth);
     unit &= 7;
+    Super super[2];
+    pair_super(panel, p.first_k / 256, unit, super);
     Scales scales[STEP / 32][2];
     [[unroll]] for (uint g = 0; g < STEP / 32; g++)
-        pair_scales(panel, p.first_k / 32 + g, unit, scales[g][0], scales[g][1]);
-    [[unroll]] for (uint k = 0; k < STEP; k += 4) {
-        uvec4 bytes[2];
-        pair_bytes(panel, (p.first_k + k) / 4, unit, bytes[0], bytes[1]);
-        [[unroll]] for (uint j = 0; j < 4; j++)
+        pair_scales(panel, p.first_k / 32 + g, unit, super, scales[g]);
+    [[unroll]] for (uint k = 0; k < STEP; k += 8) {
+        uvec4 bytes[2][2];
+        pair_octet(panel, (p.first_k + k) / 8, unit, bytes);
+        [[unroll]] for (uint j = 0; j < 8; j++)
             [[unroll]] for (uint v = 0; v < 2; v++)
-                tile[k + j][v] = block_values(bytes[v][j], scales[k / 32][v], (k & 16u) != 0u);
+                tile[k + j][v] = block_values(bytes[j / 4][v][j & 3], scales[k / 32][v], (k & 16u) != 0u);
     }
 #else
     uint w = ((unit >> 3) * p.depth + p.first_k) * 8 + (unit & 7);

@@ -12,10 +12,13 @@ Statistics panel_statistics(uint at, uint first, output_draw d, uvec2 seed)
 {
     Statistics s = NOTHING;
     vec4 most = vec4(LOWEST), sum = vec4(0.0), lean = vec4(0.0);
-    for (uint q = 0; q < 8; q++)
+    uint q = 0;
+    do { // tested at its end: CPU drivers run the body once more where a loop is left at its top
         most = max(most, panel_x(at + q));
+    } while (++q < 8);
     s.max = max(max(most.x, most.y), max(most.z, most.w));
-    for (uint q = 0; q < 8; q++) {
+    q = 0;
+    do {
         vec4 x = panel_x(at + q), score = x;
         vec4 e = weights_of(x, s.max);
         sum += e;
@@ -23,7 +26,7 @@ Statistics panel_statistics(uint at, uint first, output_draw d, uvec2 seed)
         if (d.draw != 0)
             score += token_noise(seed, d, first + q);
         add_scores(s, x, score, first + q);
-    }
+    } while (++q < 8);
     s.sum = (sum.x + sum.y) + (sum.z + sum.w);
     s.lean = (lean.x + lean.y) + (lean.z + lean.w);
     uint target = uint(d.target) - first * 4;

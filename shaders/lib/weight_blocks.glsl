@@ -82,67 +82,118 @@ Panel find_panel(uint panel, uint depth)
 
 // ---- whole numbers: component i holds those of k = 4 quad + i, byte j is column j of the unit
 
+// With texels, for drivers of CPUs, which extract no byte in one instruction, numbers stay where they are: bits of other
+// values may lie above them in their byte, and fields() takes column j times 2^8j (with SIGNED each times 2^24).
+#if defined(TEXELS)
+const bool IN_PLACE = true;
+#else
+const bool IN_PLACE = false;
+#endif
+const uint BITS = LOW_BITS + HIGH_BITS;
+const uint FIELD = (1u << BITS) - 1u;
+const bool MASK_LOW = !IN_PLACE || HIGH_BITS != 0u;
+
 uvec4 of_nibbles(uvec2 s)
 {
-    return uvec4(s.x, s.x >> 4, s.y, s.y >> 4) & 0x0F0F0F0Fu;
+    uvec4 q = uvec4(s.x, s.x >> 4, s.y, s.y >> 4);
+    return MASK_LOW ? q & 0x0F0F0F0Fu : q;
 }
 
 uvec4 of_pairs(uint w)
 {
-    return uvec4(w, w >> 2, w >> 4, w >> 6) & 0x03030303u;
+    return uvec4(w, w >> 2, w >> 4, w >> 6);
 }
 
 // The first or the second four of eight.
 uvec4 of_bits(uint w, uint quad)
 {
     uint four = w >> ((quad & 1u) * 4u);
-    return uvec4(four, four >> 1, four >> 2, four >> 3) & 0x01010101u;
+    return uvec4(four, four >> 1, four >> 2, four >> 3);
+}
+
+// Of the words of both planes; of 2 low bits low.x alone.
+uvec4 of_planes(uvec2 low, uint high, uint quad)
+{
+    uvec4 q;
+    if (LOW_BITS == 4u)
+        q = of_nibbles(low);
+    else {
+        q = of_pairs(low.x);
+        if (MASK_LOW)
+            q &= 0x03030303u;
+    }
+    if (HIGH_BITS == 2u)
+        q |= (of_pairs(high) & 0x03030303u) << LOW_BITS;
+    if (HIGH_BITS == 1u)
+        q |= (of_bits(high, quad) & 0x01010101u) << LOW_BITS;
+    return q;
 }
 
 uvec4 unit_bytes(Panel p, uint quad, uint unit)
 {
-    uint at = quad * 8u + unit;
     if (LOW_BITS == 8u)
-        return two_slots(p.low + 2u * at);
-    uvec4 q = LOW_BITS == 4u ? of_nibbles(slot(p.low + at)) : of_pairs(word(2u * p.low + at));
+        return two_slots(p.low + 2u * (quad * 8u + unit));
+    uvec2 low = uvec2(0);
+    uint high = 0u;
+    if (LOW_BITS == 4u)
+        low = slot(p.low + quad * 8u + unit);
+    else
+        low.x = word(2u * (p.low + (quad >> 1) * 8u + unit) + (quad & 1u));
     if (HIGH_BITS == 2u)
-        q |= of_pairs(word(2u * p.high + at)) << LOW_BITS;
+        high = word(2u * (p.high + (quad >> 1) * 8u + unit) + (quad & 1u));
     if (HIGH_BITS == 1u)
-        q |= of_bits(word(2u * p.high + (quad >> 1) * 8u + unit), quad) << LOW_BITS;
-    return q;
+        high = word(2u * (p.high + (quad >> 2) * 8u + unit) + ((quad >> 1) & 1u));
+    return of_planes(low, high, quad);
 }
 
 // Of units `unit`, which is even, and unit + 1.
-void pair_bytes(Panel p, uint quad, uint unit, out uvec4 first, out uvec4 second)
+void pair_bytes(Panel p, uint quad, uint unit, out uvec4 q[2])
 {
-    uint at = quad * 8u + unit;
-    if (LOW_BITS == 8u) {
-        first = two_slots(p.low + 2u * at);
-        second = two_slots(p.low + 2u * at + 2u);
-        return;
-    }
-    if (LOW_BITS == 4u) {
-        uvec4 low = two_slots(p.low + at);
-        first = of_nibbles(low.xy);
-        second = of_nibbles(low.zw);
+    if (LOW_BITS == 4u && HIGH_BITS == 0u) {
+        uvec4 low = two_slots(p.low + quad * 8u + unit);
+        q[0] = of_nibbles(low.xy);
+        q[1] = of_nibbles(low.zw);
     } else {
-        uvec2 low = slot(p.low + at / 2u);
-        first = of_pairs(low.x);
-        second = of_pairs(low.y);
-    }
-    if (HIGH_BITS == 2u) {
-        uvec2 high = slot(p.high + at / 2u);
-        first |= of_pairs(high.x) << LOW_BITS;
-        second |= of_pairs(high.y) << LOW_BITS;
-    }
-    if (HIGH_BITS == 1u) {
-        uvec2 high = slot(p.high + ((quad >> 1) * 8u + unit) / 2u);
-        first |= of_bits(high.x, quad) << LOW_BITS;
-        second |= of_bits(high.y, quad) << LOW_BITS;
+        q[0] = unit_bytes(p, quad, unit);
+        q[1] = unit_bytes(p, quad, unit + 1u);
     }
 }
 
-// ---- scales of 32 values of k
+// The same of k = 8 octet + 4 i .. 8 octet + 4 i + 3 in q[i]: whole texels are used.
+void pair_octet(Panel p, uint octet, uint unit, out uvec4 q[2][2])
+{
+    if (LOW_BITS == 8u) {
+        [[unroll]] for (uint i = 0u; i < 2u; i++)
+            [[unroll]] for (uint v = 0u; v < 2u; v++)
+                q[i][v] = two_slots(p.low + 2u * ((2u * octet + i) * 8u + unit + v));
+        return;
+    }
+    uvec4 low[2], high = uvec4(0);
+    if (LOW_BITS == 4u) {
+        low[0] = two_slots(p.low + octet * 16u + unit);
+        low[1] = two_slots(p.low + octet * 16u + 8u + unit);
+    } else {
+        low[0] = two_slots(p.low + octet * 8u + unit);
+        low[1] = low[0].yxwz;
+    }
+    if (HIGH_BITS == 2u)
+        high = two_slots(p.high + octet * 8u + unit);
+    if (HIGH_BITS == 1u) {
+        uvec4 two = two_slots(p.high + (octet >> 1) * 8u + unit);
+        high = (octet & 1u) == 0u ? two.xxzz : two.yyww;
+    }
+    [[unroll]] for (uint i = 0u; i < 2u; i++) {
+        q[i][0] = of_planes(low[i].xy, high[i], i);
+        q[i][1] = of_planes(low[i].zw, high[2u + i], i);
+    }
+}
+
+// ---- scales of 32 values of k, and what those of 256 share
+
+// The half floats of a block of 256.
+struct Super {
+    vec4 d, m;
+};
 
 // value = (q - ZERO) scale - minimum; [1]: of the second 16 values, with HALVES.
 struct Scales {
@@ -160,11 +211,45 @@ vec4 of_signed_bytes(uint w)
     return vec4(ivec4(w << 24, w << 16, w << 8, w) >> 24);
 }
 
-Scales unpack_scales(uvec4 words, uvec4 super)
+// What fields() multiplies the columns by.
+const vec4 PLACES = !IN_PLACE || LEVELS ? vec4(1.0) : SIGNED ? vec4(16777216.0) : vec4(1.0, 256.0, 65536.0, 16777216.0);
+
+Super unpack_super(uvec4 halves)
+{
+    return Super(half4(halves.xy) * (1.0 / PLACES), MINIMA ? half4(halves.zw) : vec4(0));
+}
+
+// Of unit `unit`; block: of 256 values of k. Of other types nothing is read.
+Super unit_super(Panel p, uint block, uint unit)
+{
+    uint at = block * 8u + unit;
+    if (!BLOCK_256)
+        return Super(vec4(0), vec4(0));
+    return unpack_super(MINIMA ? two_slots(p.super + 2u * at) : uvec4(slot(p.super + at), 0u, 0u));
+}
+
+// Of units `unit`, which is even, and unit + 1.
+void pair_super(Panel p, uint block, uint unit, out Super super[2])
+{
+    uint at = block * 8u + unit;
+    if (!BLOCK_256)
+        super[0] = super[1] = Super(vec4(0), vec4(0));
+    else if (MINIMA) {
+        super[0] = unpack_super(two_slots(p.super + 2u * at));
+        super[1] = unpack_super(two_slots(p.super + 2u * at + 2u));
+    } else {
+        uvec4 halves = two_slots(p.super + at);
+        super[0] = unpack_super(halves);
+        super[1] = unpack_super(halves.zwxy);
+    }
+}
+
+Scales unpack_scales(uvec4 words, Super super)
 {
     Scales s;
-    vec4 d = half4(BLOCK_256 ? super.xy : words.xy);
-    vec4 m = MINIMA ? half4(BLOCK_256 ? super.zw : words.zw) : vec4(0);
+    if (!BLOCK_256)
+        super = unpack_super(words);
+    vec4 d = super.d, m = super.m;
     s.scale[0] = s.scale[1] = d;
     s.minimum[0] = s.minimum[1] = -m;
     if (BLOCK_256 && HALVES && MINIMA) {
@@ -182,37 +267,28 @@ Scales unpack_scales(uvec4 words, uvec4 super)
     return s;
 }
 
-Scales unit_scales(Panel p, uint group, uint unit)
+// super: of the block of 256 that the group of 32 lies in.
+Scales unit_scales(Panel p, uint group, uint unit, Super super)
 {
-    uint at = group * 8u + unit, super = group / 8u * 8u + unit;
-    uvec4 words = MINIMA && !BLOCK_256 ? two_slots(p.scales + 2u * at) : uvec4(slot(p.scales + at), 0u, 0u);
-    uvec4 halves = uvec4(0);
-    if (BLOCK_256)
-        halves = MINIMA ? two_slots(p.super + 2u * super) : uvec4(slot(p.super + super), 0u, 0u);
-    return unpack_scales(words, halves);
+    uint at = group * 8u + unit;
+    return unpack_scales(MINIMA && !BLOCK_256 ? two_slots(p.scales + 2u * at) : uvec4(slot(p.scales + at), 0u, 0u),
+                         super);
 }
 
 // Of units `unit`, which is even, and unit + 1.
-void pair_scales(Panel p, uint group, uint unit, out Scales first, out Scales second)
+void pair_scales(Panel p, uint group, uint unit, Super super[2], out Scales scales[2])
 {
-    uint at = group * 8u + unit, super = group / 8u * 8u + unit;
+    uint at = group * 8u + unit;
+    uvec4 first, second;
     if (MINIMA && !BLOCK_256) {
-        first = unpack_scales(two_slots(p.scales + 2u * at), uvec4(0));
-        second = unpack_scales(two_slots(p.scales + 2u * at + 2u), uvec4(0));
-        return;
+        first = two_slots(p.scales + 2u * at);
+        second = two_slots(p.scales + 2u * at + 2u);
+    } else {
+        first = two_slots(p.scales + at);
+        second = first.zwxy;
     }
-    uvec4 words = two_slots(p.scales + at);
-    uvec4 first_halves = uvec4(0), second_halves = uvec4(0);
-    if (BLOCK_256 && MINIMA) {
-        first_halves = two_slots(p.super + 2u * super);
-        second_halves = two_slots(p.super + 2u * super + 2u);
-    } else if (BLOCK_256) {
-        uvec4 halves = two_slots(p.super + super);
-        first_halves = halves;
-        second_halves = halves.zwxy;
-    }
-    first = unpack_scales(words, first_halves);
-    second = unpack_scales(words.zwxy, second_halves);
+    scales[0] = unpack_scales(first, super[0]);
+    scales[1] = unpack_scales(second, super[1]);
 }
 
 // ---- values
@@ -226,19 +302,27 @@ ivec4 levels(ivec4 q)
     return (four << (24 - 8 * (q & 3))) >> 24;
 }
 
+// Four columns of one k, times PLACES.
+vec4 fields(uint w)
+{
+    if (LEVELS)
+        return vec4(levels(ivec4(uvec4(w, w >> 8, w >> 16, w >> 24) & 15u)));
+    if (SIGNED && IN_PLACE)
+        return vec4(ivec4(w << 24, (w << 16) & 0xFF000000u, (w << 8) & 0xFF000000u, w & 0xFF000000u));
+    if (SIGNED)
+        return of_signed_bytes(w);
+    if (IN_PLACE)
+        return vec4(ivec4(w & FIELD, w & (FIELD << 8), w & (FIELD << 16), w & (FIELD << 24)));
+    return of_bytes(w);
+}
+
 // Four columns of one k: bytes as of unit_bytes; second: whether k is among the second 16 of its group.
 vec4 block_values(uint bytes, Scales s, bool second)
 {
     vec4 scale = HALVES && second ? s.scale[1] : s.scale[0];
-    vec4 q;
-    if (SIGNED)
-        q = of_signed_bytes(bytes);
-    else if (LEVELS)
-        q = vec4(levels(ivec4(bytes & 255u, (bytes >> 8) & 255u, (bytes >> 16) & 255u, bytes >> 24)));
-    else
-        q = of_bytes(bytes);
+    vec4 q = fields(bytes);
     if (ZERO != 0u)
-        q -= float(ZERO);
+        q -= float(ZERO) * PLACES;
     if (MINIMA)
         return q * scale - (HALVES && second ? s.minimum[1] : s.minimum[0]);
     return q * scale;
