@@ -26,7 +26,8 @@ constexpr double idle_seconds = 10;        /* without a change nothing is drawn 
 constexpr double live_seconds = 1.0 / 60;  /* so often a live run is asked for news */
 constexpr double toast_seconds = 0.25;     /* and so often whatever else goes on by itself */
 constexpr double font_seconds = 0.3;       /* at least, between two times that letters are added */
-constexpr int frames_to_settle = 3;        /* what the mouse points at is known a frame later */
+constexpr int most_frames_to_field = 4;
+constexpr int frames_to_settle = 3; /* what the mouse points at is known a frame later */
 
 class window
 {
@@ -70,6 +71,7 @@ class window
     double fixed_scale_ = 0, letters_at_ = 0;
     std::string title_;
     bool leave_field_ = false;
+    int frames_to_field_ = 0; /* what is typed waits for so many frames for a field that opens */
     bool glfw_ = false, context_ = false, backend_ = false, stale_ = false, touched_ = true;
 };
 
@@ -149,6 +151,12 @@ bool window::needs_a_frame(const typed &t) const
  * for its turn. */
 void window::take_typed()
 {
+    if (frames_to_field_ > 0 && !ImGui::GetIO().WantTextInput) {
+        frames_to_field_--;
+        touched_ |= !typed_.empty();
+        return;
+    }
+    frames_to_field_ = 0;
     while (!typed_.empty()) {
         const typed t = typed_.front();
         typed_.pop_front();
@@ -157,6 +165,8 @@ void window::take_typed()
             continue;
         }
         const bool last = needs_a_frame(t);
+        if (last && !ImGui::GetIO().WantTextInput)
+            frames_to_field_ = most_frames_to_field;
         if (t.event != GLFW_RELEASE)
             key(t.key, t.mods);
         ImGui_ImplGlfw_KeyCallback(window_, t.key, t.scancode, t.event, t.mods);
