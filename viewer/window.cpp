@@ -71,7 +71,8 @@ class window
     double fixed_scale_ = 0, letters_at_ = 0;
     std::string title_;
     bool leave_field_ = false;
-    int frames_to_field_ = 0; /* what is typed waits for so many frames for a field that opens */
+    bool skip_character_ = false; /* of the key that opened a field */
+    int frames_to_field_ = 0;     /* what is typed waits for so many frames for a field that opens */
     bool glfw_ = false, context_ = false, backend_ = false, stale_ = false, touched_ = true;
 };
 
@@ -161,12 +162,17 @@ void window::take_typed()
         const typed t = typed_.front();
         typed_.pop_front();
         if (!t.key && t.character) {
-            ImGui_ImplGlfw_CharCallback(window_, t.character);
+            if (!skip_character_)
+                ImGui_ImplGlfw_CharCallback(window_, t.character);
+            skip_character_ = false;
             continue;
         }
+        if (t.event != GLFW_RELEASE)
+            skip_character_ = false;
         const bool last = needs_a_frame(t);
         if (last && !ImGui::GetIO().WantTextInput)
             frames_to_field_ = most_frames_to_field;
+        skip_character_ |= last && !ImGui::GetIO().WantTextInput;
         if (t.event != GLFW_RELEASE)
             key(t.key, t.mods);
         ImGui_ImplGlfw_KeyCallback(window_, t.key, t.scancode, t.event, t.mods);
