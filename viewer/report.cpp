@@ -54,11 +54,14 @@ const char *truth(bool value)
 }
 
 /* What is written there: of a masked position its best guess, when guesses are shown. */
-std::string_view text_of(const scene &s, const sheet &sh, uint32_t step, uint32_t position, int32_t token)
+std::string text_of(const scene &s, const sheet &sh, uint32_t step, uint32_t position, int32_t token)
 {
     if (token < 0 && s.state.guesses && !sh.facts.is_flow())
         token = sh.facts.candidate(step, position);
-    return token >= 0 ? sh.source->piece(token) : std::string_view();
+    if (token < 0)
+        return "";
+    const std::string_view bytes = sh.source->piece(token);
+    return bytes.data() ? std::string(bytes) : '[' + std::to_string(token) + ']';
 }
 
 /* The tokens of all runs. */

@@ -31,7 +31,7 @@ until_true()
             cat tried >&2
             return 1
         fi
-        sleep 0.02
+        sleep 0.04
     done
 }
 
@@ -76,13 +76,14 @@ is_over()
     ! kill -0 "$viewer" 2> /dev/null
 }
 
-# ends_with CODE: the viewer has ended in this way and said nothing.
+# ends_with CODE: (or a pattern) the viewer has ended in this way and said nothing.
 ends_with()
 {
     local code=0
     until_true is_over || fail "the viewer does not end"
     wait "$viewer" || code=$?
-    [[ $code -eq $1 ]] || fail "the viewer ends with $code, expected $1"
+    # shellcheck disable=SC2053 # the code may be a pattern
+    [[ $code == $1 ]] || fail "the viewer ends with $code, expected $1"
     [[ $code -ne 0 || (! -s out && ! -s err) ]] || fail "the viewer is not silent"
 }
 

@@ -1,0 +1,54 @@
+#!/bin/bash
+# Pictures of what the window shows: Ctrl S, a name, Enter.
+source "$(dirname "$0")/lib.sh"
+"$MAKE_RUNS" masked run.safetensors
+start_display 800 600
+start_viewer run.safetensors --step 9
+
+# save NAME KIND: opens the overlay, chooses by a button, writes under the name.
+save()
+{
+    press ctrl+s
+    until_true ask areas.write || fail "nothing asks for a name"
+    keep_screen
+    if [[ -n ${2:-} ]]; then
+        point "$2"
+        xdotool click 1
+        differs_in "$2"
+        rest_mouse
+    fi
+    press ctrl+a
+    xdotool type --delay 60 "$1"
+    press Return
+}
+
+is_gif()
+{
+    [[ $(head -c 6 "$1") == GIF89a && $(tail -c 1 "$1" | od -An -tx1) == " 3b" ]]
+}
+
+n_frames_are()
+{
+    [[ $(find "$2" -name '*.png' | wc -l) -eq $1 ]]
+}
+
+save picture.png
+until_true "$CHECK_PICTURE" tokens picture.png report.json 60 || fail "the picture is not that of the window"
+save run.gif Animation
+until_true is_gif run.gif || fail "there is no animation"
+save frames Frames
+until_true n_frames_are 17 frames || fail "there are not 17 frames"
+expect step 9
+tokens_right 60
+
+# A name that exists is asked about; Escape leaves it.
+cp picture.png before.png
+press Right
+expect step 10
+save picture.png
+until_true ask areas.write || fail "a picture is replaced without a question"
+cmp picture.png before.png || fail "a picture is replaced without a question"
+press Escape
+press q
+ends_with 0
+echo "pictures are saved"
