@@ -17,6 +17,7 @@ save()
         differs_in "$2"
         rest_mouse
     fi
+    expect typing true
     press ctrl+a
     xdotool type --delay 60 "$1"
     press Return
