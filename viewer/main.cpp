@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <new>
 
-#include "export.h"
 #include "options.h"
 #include "running.h"
-#include "window.h"
+#include "screen/export.h"
+#include "screen/window.h"
 
 namespace viewer
 {

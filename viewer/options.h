@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "quantity.h"
+#include "run/quantity.h"
 
 namespace viewer
 {

@@ -2,9 +2,9 @@
 #ifndef VIEWER_RUNNING_H
 #define VIEWER_RUNNING_H
 
-#include "control.h"
 #include "options.h"
-#include "scene.h"
+#include "panels/scene.h"
+#include "state/control.h"
 
 namespace viewer
 {

@@ -20,7 +20,10 @@ set(may_include
   "session | session sample model ops gpu text format base public"
   "trajectory | trajectory base public format/json.h"
   "cli     | cli public"
-  "viewer  | viewer public vulkan cli/canvas.h cli/locate.h")
+  "view_run   | view_run public"
+  "view_live  | view_live view_run public cli/canvas.h cli/locate.h"
+  "view_state | view_state view_live view_run public"
+  "viewer     | viewer view_state view_live view_run public vulkan")
 
 # Folder of ROOT | layer, the first that fits. Headers that the build generates have no folder of their own.
 set(folders
@@ -35,6 +38,9 @@ set(folders
   "runtime/cli/    | cli"
   "runtime/trajectory/ | trajectory"
   "runtime/        | session"
+  "viewer/run/     | view_run"
+  "viewer/live/    | view_live"
+  "viewer/state/   | view_state"
   "viewer/         | viewer"
   "shaders/        | shaders")
 set(generated
@@ -67,7 +73,7 @@ function(resolve file header path layer)
     return()
   endif()
   get_filename_component(folder ${file} DIRECTORY)
-  foreach(place ${folder} runtime include .)
+  foreach(place ${folder} runtime viewer include .)
     if(EXISTS ${ROOT}/${place}/${header})
       file(RELATIVE_PATH relative ${ROOT} ${ROOT}/${place}/${header})
       look_up(folders "${relative}" FALSE found)

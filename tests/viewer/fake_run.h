@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "run.h"
+#include "run/run.h"
 
 /* A masked run of three positions and two steps: "a" is given, " b" comes in step 2, "c" in step 1. Position
  * 1 is looked at in both steps. Mask 9, two candidates. */

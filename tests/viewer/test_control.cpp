@@ -1,8 +1,8 @@
 /* What keys and buttons do to a live run, the run bar's fields, and names of files. */
 #include "check.h"
-#include "control.h"
 #include "fake_live.h"
-#include "save_name.h"
+#include "state/control.h"
+#include "state/save_name.h"
 
 using namespace viewer;
 

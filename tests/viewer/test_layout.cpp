@@ -1,7 +1,7 @@
 /* Text of tokens, and where it is drawn. */
 #include "check.h"
 #include "fake_run.h"
-#include "layout.h"
+#include "panels/layout.h"
 
 using namespace viewer;
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "live.h"
+#include "live/live.h"
 
 using namespace viewer;
 

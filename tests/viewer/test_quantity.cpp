@@ -1,9 +1,9 @@
 /* What a run tells of its positions; colours; projections. */
 #include "check.h"
 #include "fake_run.h"
-#include "palette.h"
-#include "projection.h"
-#include "quantity.h"
+#include "panels/palette.h"
+#include "run/projection.h"
+#include "run/quantity.h"
 
 using namespace viewer;
 

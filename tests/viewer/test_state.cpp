@@ -6,8 +6,8 @@
 #define GLFW_INCLUDE_NONE
 #include <GLFW/glfw3.h>
 
-#include "keys.h"
 #include "options.h"
+#include "state/keys.h"
 
 using namespace viewer;
 

@@ -1,0 +1,129 @@
+/* What the panels share. */
+#include <algorithm>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+
+#include "panels/scene.h"
+
+namespace viewer
+{
+
+float text_width(const ImFont *font, const std::string &text)
+{
+    return font->CalcTextSizeA(font->FontSize, FLT_MAX, 0, text.data(), text.data() + text.size()).x;
+}
+
+void put_text(const ImFont *font, float x, float y, colour c, const std::string &text)
+{
+    ImGui::GetWindowDrawList()->AddText(font, font->FontSize, ImVec2(std::floor(x), std::floor(y)), c,
+                                        text.data(), text.data() + text.size());
+}
+
+float put_text_within(const ImFont *font, float x, float y, float width, colour c, const std::string &text)
+{
+    float whole = text_width(font, text);
+    if (whole <= width) {
+        put_text(font, x, y, c, text);
+        return whole;
+    }
+    const std::string dots = "\u2026";
+    float room = width - text_width(font, dots);
+    std::string cut;
+    for (size_t at = 0, n = 1; at < text.size(); at += n) {
+        bool broken = false;
+        read_utf8(std::string_view(text).substr(at), &n, &broken);
+        std::string longer = cut + text.substr(at, n);
+        if (text_width(font, longer) > room)
+            break;
+        cut = longer;
+    }
+    while (!cut.empty() && cut.back() == ' ')
+        cut.pop_back();
+    cut += dots;
+    put_text(font, x, y, c, cut);
+    return text_width(font, cut);
+}
+
+void put_text_right(const ImFont *font, float x1, float y, colour c, const std::string &text)
+{
+    put_text(font, x1 - text_width(font, text), y, c, text);
+}
+
+std::string format_text(const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return text;
+}
+
+void fill(const area &a, colour c, float rounding)
+{
+    ImGui::GetWindowDrawList()->AddRectFilled(ImVec2(a.x0, a.y0), ImVec2(a.x1, a.y1), c, rounding);
+}
+
+void outline(const area &a, colour c, float rounding, float thickness)
+{
+    ImGui::GetWindowDrawList()->AddRect(ImVec2(a.x0, a.y0), ImVec2(a.x1, a.y1), c, rounding, 0, thickness);
+}
+
+void draw_cursor(const scene &s, float x, const area &plot)
+{
+    const float width = std::max(1.0F, std::round(1.5F * s.unit)), x0 = std::round(x - width / 2);
+    fill({x0, plot.y0, x0 + width, plot.y1}, s.colours().changed);
+}
+
+void draw_card(const scene &s, const area &a)
+{
+    fill(a, s.colours().panel, 8 * s.unit);
+    outline(a, s.colours().border, 8 * s.unit, 1);
+}
+
+void note_area(const std::string &name, const area &a)
+{
+    static_cast<std::vector<named_area> *>(ImGui::GetIO().UserData)->push_back({name, a});
+}
+
+bool press_area(const char *id, const area &a)
+{
+    if (a.width() < 1 || a.height() < 1)
+        return false;
+    note_area(id, a);
+    ImGui::SetCursorScreenPos(ImVec2(a.x0, a.y0));
+    return ImGui::InvisibleButton(id, ImVec2(a.width(), a.height()));
+}
+
+bool hovers(const area &a)
+{
+    return ImGui::IsWindowHovered(ImGuiHoveredFlags_AllowWhenBlockedByActiveItem) &&
+           a.holds(ImGui::GetIO().MousePos);
+}
+
+void draw_curve(const area &a, const std::vector<float> &x, const std::vector<float> &y, float most, colour c,
+                float thickness)
+{
+    ImDrawList *list = ImGui::GetWindowDrawList();
+    ImVec2 last = {};
+    bool has_last = false, drawn = false;
+    for (size_t i = 0; i < y.size(); i++) {
+        if (!std::isfinite(y[i])) {
+            has_last = false;
+            continue;
+        }
+        float up = most > 0 ? std::clamp(y[i] / most, 0.0F, 1.0F) : 0;
+        ImVec2 at(x[i], a.y1 - up * a.height());
+        drawn = has_last;
+        if (has_last)
+            list->AddLine(last, at, c, thickness);
+        bool alone = !drawn && (i + 1 == y.size() || !std::isfinite(y[i + 1]));
+        if (alone)
+            list->AddCircleFilled(at, thickness * 1.25F, c, 12);
+        last = at;
+        has_last = true;
+    }
+}
+
+} // namespace viewer

@@ -1,0 +1,290 @@
+#include "screen/gpu.h"
+
+#include <cctype>
+#include <cstdio>
+
+#include <backends/imgui_impl_vulkan.h>
+#include <imgui.h>
+
+namespace viewer
+{
+
+std::string vulkan_error(const char *what, VkResult result)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%s failed: Vulkan says %d", what, static_cast<int>(result));
+    return text;
+}
+
+VkClearValue clear_value(uint32_t colour)
+{
+    VkClearValue out = {};
+    for (int i = 0; i < 4; i++)
+        out.color.float32[i] = static_cast<float>(colour >> 8 * i & 0xFF) / 255;
+    return out;
+}
+
+gpu::~gpu()
+{
+    if (device) {
+        vkDeviceWaitIdle(device);
+        detach();
+        vkDestroyDescriptorPool(device, descriptors_, nullptr);
+        vkDestroyCommandPool(device, commands_, nullptr);
+        vkDestroyDevice(device, nullptr);
+    }
+    if (instance)
+        vkDestroyInstance(instance, nullptr);
+}
+
+bool gpu::open_instance(const std::vector<const char *> &extensions, std::string &error)
+{
+    VkApplicationInfo app = {};
+    app.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO;
+    app.pApplicationName = "vkdlm-view";
+    app.apiVersion = VK_API_VERSION_1_1;
+    VkInstanceCreateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO;
+    info.pApplicationInfo = &app;
+    info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
+    info.ppEnabledExtensionNames = extensions.data();
+    VkResult result = vkCreateInstance(&info, nullptr, &instance);
+    if (result != VK_SUCCESS)
+        error = "no Vulkan driver was found to draw with";
+    return result == VK_SUCCESS;
+}
+
+namespace
+{
+
+constexpr uint32_t no_family = UINT32_MAX;
+
+/* A queue family that draws, and presents where there is a surface. */
+uint32_t find_family(VkPhysicalDevice physical, VkSurfaceKHR surface)
+{
+    uint32_t n = 0;
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, nullptr);
+    std::vector<VkQueueFamilyProperties> families(n);
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, families.data());
+    for (uint32_t i = 0; i < n; i++) {
+        VkBool32 presents = VK_TRUE;
+        if (surface)
+            vkGetPhysicalDeviceSurfaceSupportKHR(physical, i, surface, &presents);
+        if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) && presents)
+            return i;
+    }
+    return no_family;
+}
+
+/* By index, or by a part of the name in any case. */
+bool is_wanted(const std::string &wanted, uint32_t index, const char *name)
+{
+    if (wanted.find_first_not_of("0123456789") == std::string::npos)
+        return wanted == std::to_string(index);
+    auto lower = [](std::string text) {
+        for (char &c : text)
+            c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        return text;
+    };
+    return lower(name).find(lower(wanted)) != std::string::npos;
+}
+
+int rank(VkPhysicalDeviceType type)
+{
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+        return 4;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+        return 3;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return 2;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+} // namespace
+
+bool gpu::open_device(const std::string &wanted, VkSurfaceKHR surface, std::string &error)
+{
+    uint32_t n = 0;
+    vkEnumeratePhysicalDevices(instance, &n, nullptr);
+    std::vector<VkPhysicalDevice> devices(n);
+    vkEnumeratePhysicalDevices(instance, &n, devices.data());
+    int best = -1;
+    for (uint32_t i = 0; i < n; i++) {
+        VkPhysicalDeviceProperties properties;
+        vkGetPhysicalDeviceProperties(devices[i], &properties);
+        uint32_t found = find_family(devices[i], surface);
+        bool fits = wanted.empty() ? rank(properties.deviceType) > best
+                                   : is_wanted(wanted, i, properties.deviceName) && !physical;
+        if (found == no_family || !fits)
+            continue;
+        best = rank(properties.deviceType);
+        physical = devices[i];
+        family = found;
+    }
+    if (!physical) {
+        error = wanted.empty() ? "no Vulkan device can draw" : "no Vulkan device '" + wanted + "' can draw";
+        return false;
+    }
+    const float priority = 1;
+    VkDeviceQueueCreateInfo queue_info = {};
+    queue_info.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
+    queue_info.queueFamilyIndex = family;
+    queue_info.queueCount = 1;
+    queue_info.pQueuePriorities = &priority;
+    const char *swapchain = VK_KHR_SWAPCHAIN_EXTENSION_NAME;
+    VkDeviceCreateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
+    info.queueCreateInfoCount = 1;
+    info.pQueueCreateInfos = &queue_info;
+    info.enabledExtensionCount = surface ? 1 : 0;
+    info.ppEnabledExtensionNames = &swapchain;
+    VkResult result = vkCreateDevice(physical, &info, nullptr, &device);
+    if (result != VK_SUCCESS) {
+        device = VK_NULL_HANDLE;
+        error = vulkan_error("opening the device", result);
+        return false;
+    }
+    vkGetDeviceQueue(device, family, 0, &queue);
+    VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 4};
+    VkDescriptorPoolCreateInfo pool = {};
+    pool.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
+    pool.flags = VK_DESCRIPTOR_POOL_CREATE_FREE_DESCRIPTOR_SET_BIT;
+    pool.maxSets = 4;
+    pool.poolSizeCount = 1;
+    pool.pPoolSizes = &size;
+    result = vkCreateDescriptorPool(device, &pool, nullptr, &descriptors_);
+    if (result == VK_SUCCESS) {
+        VkCommandPoolCreateInfo commands = {};
+        commands.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
+        commands.queueFamilyIndex = family;
+        result = vkCreateCommandPool(device, &commands, nullptr, &commands_);
+    }
+    if (result != VK_SUCCESS)
+        error = vulkan_error("preparing the device", result);
+    return result == VK_SUCCESS;
+}
+
+bool gpu::attach(VkRenderPass pass, uint32_t n_images, std::string &error)
+{
+    detach();
+    vkResetDescriptorPool(device, descriptors_, 0);
+    ImGui_ImplVulkan_InitInfo info = {};
+    info.Instance = instance;
+    info.PhysicalDevice = physical;
+    info.Device = device;
+    info.QueueFamily = family;
+    info.Queue = queue;
+    info.DescriptorPool = descriptors_;
+    info.MinImageCount = 2;
+    info.ImageCount = n_images;
+    info.MSAASamples = VK_SAMPLE_COUNT_1_BIT;
+    if (!ImGui_ImplVulkan_Init(&info, pass)) {
+        error = "the drawing pipeline could not be made";
+        return false;
+    }
+    attached_ = true;
+    bool good = submit([](VkCommandBuffer buffer) { ImGui_ImplVulkan_CreateFontsTexture(buffer); }, error);
+    ImGui_ImplVulkan_DestroyFontUploadObjects();
+    return good;
+}
+
+void gpu::detach()
+{
+    if (!attached_)
+        return;
+    vkDeviceWaitIdle(device);
+    ImGui_ImplVulkan_Shutdown();
+    attached_ = false;
+}
+
+bool gpu::submit(const std::function<void(VkCommandBuffer)> &record, std::string &error)
+{
+    VkCommandBufferAllocateInfo allocate = {};
+    allocate.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
+    allocate.commandPool = commands_;
+    allocate.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+    allocate.commandBufferCount = 1;
+    VkCommandBuffer buffer = VK_NULL_HANDLE;
+    VkResult result = vkAllocateCommandBuffers(device, &allocate, &buffer);
+    if (result == VK_SUCCESS) {
+        VkCommandBufferBeginInfo begin = {};
+        begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
+        begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+        result = vkBeginCommandBuffer(buffer, &begin);
+    }
+    if (result == VK_SUCCESS) {
+        record(buffer);
+        result = vkEndCommandBuffer(buffer);
+    }
+    if (result == VK_SUCCESS) {
+        VkSubmitInfo submit = {};
+        submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
+        submit.commandBufferCount = 1;
+        submit.pCommandBuffers = &buffer;
+        result = vkQueueSubmit(queue, 1, &submit, VK_NULL_HANDLE);
+    }
+    if (result == VK_SUCCESS)
+        result = vkQueueWaitIdle(queue);
+    if (buffer)
+        vkFreeCommandBuffers(device, commands_, 1, &buffer);
+    if (result != VK_SUCCESS)
+        error = vulkan_error("drawing", result);
+    return result == VK_SUCCESS;
+}
+
+uint32_t gpu::memory_type(uint32_t types, VkMemoryPropertyFlags properties) const
+{
+    VkPhysicalDeviceMemoryProperties memory;
+    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    for (uint32_t i = 0; i < memory.memoryTypeCount; i++)
+        if ((types >> i & 1) && (memory.memoryTypes[i].propertyFlags & properties) == properties)
+            return i;
+    return UINT32_MAX;
+}
+
+VkRenderPass make_pass(VkDevice device, VkFormat format, VkImageLayout last)
+{
+    VkAttachmentDescription attachment = {};
+    attachment.format = format;
+    attachment.samples = VK_SAMPLE_COUNT_1_BIT;
+    attachment.loadOp = VK_ATTACHMENT_LOAD_OP_CLEAR;
+    attachment.storeOp = VK_ATTACHMENT_STORE_OP_STORE;
+    attachment.stencilLoadOp = VK_ATTACHMENT_LOAD_OP_DONT_CARE;
+    attachment.stencilStoreOp = VK_ATTACHMENT_STORE_OP_DONT_CARE;
+    attachment.finalLayout = last;
+    VkAttachmentReference reference = {0, VK_IMAGE_LAYOUT_COLOR_ATTACHMENT_OPTIMAL};
+    VkSubpassDescription subpass = {};
+    subpass.pipelineBindPoint = VK_PIPELINE_BIND_POINT_GRAPHICS;
+    subpass.colorAttachmentCount = 1;
+    subpass.pColorAttachments = &reference;
+    VkSubpassDependency dependencies[2] = {};
+    dependencies[0].srcSubpass = VK_SUBPASS_EXTERNAL;
+    dependencies[0].srcStageMask =
+        VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    dependencies[0].srcAccessMask = VK_ACCESS_TRANSFER_READ_BIT;
+    dependencies[0].dstStageMask = VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT;
+    dependencies[0].dstAccessMask =
+        VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT | VK_ACCESS_COLOR_ATTACHMENT_READ_BIT;
+    dependencies[1].srcStageMask = VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT;
+    dependencies[1].srcAccessMask = VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT;
+    dependencies[1].dstSubpass = VK_SUBPASS_EXTERNAL;
+    dependencies[1].dstStageMask = VK_PIPELINE_STAGE_TRANSFER_BIT | VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT;
+    dependencies[1].dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT;
+    VkRenderPassCreateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_RENDER_PASS_CREATE_INFO;
+    info.attachmentCount = 1;
+    info.pAttachments = &attachment;
+    info.subpassCount = 1;
+    info.pSubpasses = &subpass;
+    info.dependencyCount = 2;
+    info.pDependencies = dependencies;
+    VkRenderPass pass = VK_NULL_HANDLE;
+    return vkCreateRenderPass(device, &info, nullptr, &pass) == VK_SUCCESS ? pass : VK_NULL_HANDLE;
+}
+
+} // namespace viewer

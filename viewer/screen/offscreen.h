@@ -1,0 +1,71 @@
+/* Frames without a display: drawn into an image and read back. */
+#ifndef VIEWER_OFFSCREEN_H
+#define VIEWER_OFFSCREEN_H
+
+#include "panels/scene.h"
+#include "screen/gpu.h"
+
+namespace viewer
+{
+
+/* 4 bytes a pixel, red first, rows from top to bottom. */
+struct picture {
+    uint32_t width, height;
+    std::vector<uint8_t> pixels;
+};
+
+/* An image that ImGui's data is drawn on, on a device that something else may draw on too. */
+class image_target
+{
+  public:
+    explicit image_target(gpu &g) : gpu_(g)
+    {
+    }
+    ~image_target();
+    image_target(const image_target &) = delete;
+    image_target &operator=(const image_target &) = delete;
+
+    /* Of 8 bits each of red, green, blue and alpha, or with blue first. False with a sentence in error. */
+    bool open(VkFormat format, uint32_t width, uint32_t height, std::string &error);
+    /* Draws what ImGui::Render left; gpu::attach was called for a pass of the same format. */
+    bool draw(VkClearValue background, picture &out, std::string &error);
+    VkRenderPass pass() const
+    {
+        return pass_;
+    }
+
+  private:
+    bool make_image(std::string &error);
+    bool make_buffer(std::string &error);
+    bool bind(VkMemoryRequirements needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
+              std::string &error);
+
+    gpu &gpu_;
+    VkFormat format_ = VK_FORMAT_UNDEFINED;
+    uint32_t width_ = 0, height_ = 0;
+    VkImage image_ = VK_NULL_HANDLE;
+    VkImageView view_ = VK_NULL_HANDLE;
+    VkRenderPass pass_ = VK_NULL_HANDLE;
+    VkFramebuffer framebuffer_ = VK_NULL_HANDLE;
+    VkBuffer buffer_ = VK_NULL_HANDLE;
+    VkDeviceMemory image_memory_ = VK_NULL_HANDLE, buffer_memory_ = VK_NULL_HANDLE;
+};
+
+class offscreen
+{
+  public:
+    ~offscreen();
+    /* Needs a current ImGui context whose fonts are loaded. False with a sentence in error. */
+    bool open(const std::string &device, uint32_t width, uint32_t height, std::string &error);
+    /* Draws a frame of the scene. */
+    bool draw(scene &s, picture &out, std::string &error);
+
+  private:
+    gpu gpu_;
+    image_target target_{gpu_};
+    uint32_t width_ = 0, height_ = 0;
+};
+
+} // namespace viewer
+
+#endif

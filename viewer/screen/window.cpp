@@ -1,0 +1,449 @@
+#include "screen/window.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+
+#define GLFW_INCLUDE_VULKAN
+#include <GLFW/glfw3.h>
+#include <backends/imgui_impl_glfw.h>
+#include <backends/imgui_impl_vulkan.h>
+
+#include "running.h"
+#include "screen/picture.h"
+#include "screen/report.h"
+#include "screen/save.h"
+#include "screen/swapchain.h"
+#include "state/keys.h"
+
+namespace viewer
+{
+namespace
+{
+
+constexpr double frame_seconds = 1.0 / 60; /* at most as many frames; some displays do not wait */
+constexpr double idle_seconds = 10;        /* without a change nothing is drawn */
+constexpr double live_seconds = 1.0 / 60;  /* so often a live run is asked for news */
+constexpr double toast_seconds = 0.25;     /* and so often whatever else goes on by itself */
+constexpr double font_seconds = 0.3;       /* at least, between two times that letters are added */
+constexpr int most_frames_to_field = 4;
+constexpr int frames_to_settle = 3; /* what the mouse points at is known a frame later */
+
+class window
+{
+  public:
+    window(const options &o, scene &s) : options_(o), scene_(s), swapchain_(new swapchain(gpu_))
+    {
+    }
+    ~window();
+    window(const window &) = delete;
+    window &operator=(const window &) = delete;
+    bool open(std::string &error);
+    bool show(std::string &error);
+
+  private:
+    /* A key, or a character where `key` is 0. */
+    struct typed {
+        int key, scancode, event, mods;
+        unsigned character;
+    };
+    bool make_swapchain(std::string &error);
+    void take_typed();
+    bool needs_a_frame(const typed &t) const;
+    bool draw(std::string &error);
+    bool load_letters(float scale, std::string &error);
+    bool take_picture(const std::string &path, std::string &error);
+    void save();
+    void key(int key, int mods);
+    bool key_in_field(int key, int mods);
+    bool take_news();
+    double patience() const;
+    void write_title();
+
+    const options &options_;
+    scene &scene_;
+    gpu gpu_;
+    std::unique_ptr<swapchain> swapchain_;
+    std::vector<export_job> jobs_;
+    std::deque<typed> typed_;
+    reporter report_;
+    GLFWwindow *window_ = nullptr;
+    double fixed_scale_ = 0, letters_at_ = 0;
+    std::string title_;
+    bool leave_field_ = false;
+    bool skip_character_ = false; /* of the key that opened a field */
+    int frames_to_field_ = 0;     /* what is typed waits for so many frames for a field that opens */
+    bool glfw_ = false, context_ = false, backend_ = false, stale_ = false, touched_ = true;
+};
+
+std::string glfw_error(const char *what)
+{
+    const char *reason = nullptr;
+    glfwGetError(&reason);
+    return std::string(what) + (reason ? std::string(": ") + reason : "");
+}
+
+window::~window()
+{
+    swapchain_.reset();
+    if (backend_)
+        ImGui_ImplGlfw_Shutdown();
+    if (context_)
+        ImGui::DestroyContext();
+    if (window_)
+        glfwDestroyWindow(window_);
+    if (glfw_)
+        glfwTerminate();
+}
+
+float content_scale(GLFWwindow *w)
+{
+    float x = 1, y = 1;
+    glfwGetWindowContentScale(w, &x, &y);
+    return std::clamp(std::max(x, y), 0.5F, 8.0F);
+}
+
+/* Keys while a text field has them. */
+bool window::key_in_field(int key, int mods)
+{
+    if (!ImGui::GetIO().WantTextInput)
+        return false;
+    if (key == GLFW_KEY_ESCAPE) {
+        if (scene_.state.writing || scene_.state.saving)
+            apply(scene_.state, action::select_none);
+        leave_field_ = true;
+    }
+    const action what = find_action(key, mods, glfwGetKeyName(key, 0));
+    if (what == action::run_anew && !scene_.state.saving && !scene_.state.writing) {
+        /* After the frame, in which the field takes what was typed. */
+        scene_.asked.push_back(what);
+        leave_field_ = true;
+    }
+    if (key == GLFW_KEY_F1 || (what == action::save && !scene_.state.writing))
+        scene_.asked.push_back(what);
+    return true;
+}
+
+void window::key(int key, int mods)
+{
+    touched_ = true;
+    if (key_in_field(key, mods))
+        return;
+    const action what = find_action(key, mods, glfwGetKeyName(key, 0));
+    const bool covered = scene_.state.saving || !scene_.state.problem.empty();
+    if (!covered || what == action::select_none || what == action::quit)
+        act(scene_, what);
+}
+
+/* Whether what is typed behind it depends on what it does: to a text field, or by opening one. */
+bool window::needs_a_frame(const typed &t) const
+{
+    if (t.event == GLFW_RELEASE || (!t.key && t.character))
+        return false;
+    if (ImGui::GetIO().WantTextInput)
+        return t.event == GLFW_PRESS &&
+               ((t.mods & (GLFW_MOD_CONTROL | GLFW_MOD_ALT)) ||
+                (t.key >= GLFW_KEY_ESCAPE && t.key < GLFW_KEY_KP_0) || t.key == GLFW_KEY_KP_ENTER);
+    const action what = find_action(t.key, t.mods, glfwGetKeyName(t.key, 0));
+    return what == action::edit_text || what == action::write || what == action::save || scene_.state.saving;
+}
+
+/* A slow frame may last longer than a key is held, and longer than a word takes to type: what was typed waits
+ * for its turn. */
+void window::take_typed()
+{
+    if (frames_to_field_ > 0 && !ImGui::GetIO().WantTextInput) {
+        frames_to_field_--;
+        touched_ |= !typed_.empty();
+        return;
+    }
+    frames_to_field_ = 0;
+    while (!typed_.empty()) {
+        const typed t = typed_.front();
+        typed_.pop_front();
+        if (!t.key && t.character) {
+            if (!skip_character_)
+                ImGui_ImplGlfw_CharCallback(window_, t.character);
+            skip_character_ = false;
+            continue;
+        }
+        if (t.event != GLFW_RELEASE)
+            skip_character_ = false;
+        const bool last = needs_a_frame(t);
+        if (last && !ImGui::GetIO().WantTextInput)
+            frames_to_field_ = most_frames_to_field;
+        skip_character_ |= last && !ImGui::GetIO().WantTextInput;
+        if (t.event != GLFW_RELEASE)
+            key(t.key, t.mods);
+        ImGui_ImplGlfw_KeyCallback(window_, t.key, t.scancode, t.event, t.mods);
+        if (last)
+            break;
+    }
+    touched_ |= !typed_.empty();
+}
+
+bool window::open(std::string &error)
+{
+    const options &o = options_;
+    glfw_ = glfwInit();
+    if (!glfw_) {
+        error = glfw_error("no window can be opened; '--png FILE' draws a picture without one");
+        return false;
+    }
+    if (!glfwVulkanSupported()) {
+        error = "no Vulkan driver was found to draw the window with";
+        return false;
+    }
+    glfwWindowHint(GLFW_CLIENT_API, GLFW_NO_API);
+    glfwWindowHint(GLFW_SCALE_TO_MONITOR, GLFW_TRUE);
+    std::string title = scene_.sheets.empty() ? "vkdlm" : scene_.sheets[0].source->name() + " \u2013 vkdlm";
+    window_ = glfwCreateWindow(static_cast<int>(o.width), static_cast<int>(o.height), title.c_str(), nullptr,
+                               nullptr);
+    if (!window_) {
+        error = glfw_error("the window could not be opened");
+        return false;
+    }
+    glfwSetWindowSizeLimits(window_, 640, 480, GLFW_DONT_CARE, GLFW_DONT_CARE);
+    glfwSetWindowUserPointer(window_, this);
+    glfwSetFramebufferSizeCallback(window_, [](GLFWwindow *w, int, int) {
+        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
+        self->stale_ = self->touched_ = true;
+    });
+    auto touch = [](GLFWwindow *w) { static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true; };
+    glfwSetWindowRefreshCallback(window_, touch);
+    glfwSetCursorPosCallback(window_, [](GLFWwindow *w, double, double) {
+        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
+    });
+    glfwSetScrollCallback(window_, [](GLFWwindow *w, double, double) {
+        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
+    });
+    glfwSetMouseButtonCallback(window_, [](GLFWwindow *w, int, int, int) {
+        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
+    });
+    ImGui::CreateContext();
+    context_ = true;
+    ImGui::GetIO().IniFilename = nullptr;
+    fixed_scale_ = o.scale;
+    report_.open(o.report);
+    scene_.unit = fixed_scale_ > 0 ? static_cast<float>(fixed_scale_) : content_scale(window_);
+    if (!load_fonts(scene_, error))
+        return false;
+    backend_ = ImGui_ImplGlfw_InitForVulkan(window_, true);
+    /* In place of ImGui's, which get what was typed when its turn has come. */
+    glfwSetKeyCallback(window_, [](GLFWwindow *w, int code, int scancode, int event, int mods) {
+        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
+        self->typed_.push_back({code, scancode, event, mods, 0});
+        self->touched_ = true;
+    });
+    glfwSetCharCallback(window_, [](GLFWwindow *w, unsigned character) {
+        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
+        self->typed_.push_back({0, 0, 0, 0, character});
+        self->touched_ = true;
+    });
+    uint32_t n = 0;
+    const char **names = glfwGetRequiredInstanceExtensions(&n);
+    if (!gpu_.open_instance({names, names + n}, error))
+        return false;
+    VkSurfaceKHR surface = VK_NULL_HANDLE;
+    VkResult result = glfwCreateWindowSurface(gpu_.instance, window_, nullptr, &surface);
+    if (result != VK_SUCCESS) {
+        error = vulkan_error("opening the window", result);
+        return false;
+    }
+    swapchain_->attach(surface);
+    /* The device of a live run may be one that cannot draw. */
+    return gpu_.open_device(scene_.live ? "" : o.device, surface, error) && make_swapchain(error) &&
+           gpu_.attach(swapchain_->pass(), std::max(2U, swapchain_->n_images()), error);
+}
+
+bool window::make_swapchain(std::string &error)
+{
+    int width = 0, height = 0;
+    glfwGetFramebufferSize(window_, &width, &height);
+    stale_ = false;
+    return swapchain_->make(static_cast<uint32_t>(width), static_cast<uint32_t>(height), error);
+}
+
+/* Loads the fonts anew, for another scale or more letters. */
+bool window::load_letters(float scale, std::string &error)
+{
+    vkDeviceWaitIdle(gpu_.device);
+    gpu_.detach();
+    scene_.unit = scale;
+    letters_at_ = glfwGetTime();
+    for (sheet &sh : scene_.sheets)
+        sh.page.font = nullptr;
+    return load_fonts(scene_, error) &&
+           gpu_.attach(swapchain_->pass(), std::max(2U, swapchain_->n_images()), error);
+}
+
+bool window::draw(std::string &error)
+{
+    if (stale_ && !make_swapchain(error))
+        return false;
+    if (swapchain_->is_empty())
+        return true;
+    const float scale = fixed_scale_ > 0 ? static_cast<float>(fixed_scale_) : content_scale(window_);
+    const bool letters = scene_.glyphs.stale && glfwGetTime() - letters_at_ >= font_seconds;
+    if ((std::fabs(scale - scene_.unit) > 0.01F || letters) && !load_letters(scale, error))
+        return false;
+    if (!swapchain_->acquire(stale_, error))
+        return false;
+    if (stale_)
+        return true;
+    report_.begin_frame();
+    take_typed();
+    ImGui_ImplVulkan_NewFrame();
+    ImGui_ImplGlfw_NewFrame();
+    ImGui::NewFrame();
+    if (leave_field_)
+        ImGui::SetWindowFocus(nullptr);
+    leave_field_ = false;
+    draw_frame(scene_);
+    ImGui::Render();
+    if (!swapchain_->draw(clear_value(scene_.colours().background), stale_, error))
+        return false;
+    report_.end_frame();
+    return report_.write(scene_, false, error);
+}
+
+/* The panels as they are, without what lies over them. */
+bool window::take_picture(const std::string &path, std::string &error)
+{
+    const VkExtent2D size = swapchain_->extent();
+    image_target target(gpu_);
+    picture p;
+    vkDeviceWaitIdle(gpu_.device);
+    if (!target.open(swapchain_->format(), size.width, size.height, error))
+        return false;
+    ImGui_ImplVulkan_NewFrame();
+    ImGui_ImplGlfw_NewFrame();
+    ImGui::NewFrame();
+    scene_.clean = true;
+    draw_frame(scene_);
+    scene_.clean = false;
+    ImGui::Render();
+    return target.draw(clear_value(scene_.colours().background), p, error) && write_png(path, p, error);
+}
+
+/* What the save overlay was told. */
+void window::save()
+{
+    scene_.save.asked = scene_.save.opened = false;
+    const std::string path = full_path(scene_.save.name);
+    const auto kind = static_cast<save_kind>(scene_.save.kind);
+    std::string error;
+    bool good = false;
+    switch (kind) {
+    case save_kind::recording:
+        good = save_recording(scene_, path, error);
+        break;
+    case save_kind::png:
+        good = take_picture(path, error);
+        break;
+    case save_kind::gif:
+    case save_kind::frames:
+        good = start_export(scene_, options_, kind, path, jobs_, error);
+        break;
+    }
+    if (!good)
+        tell_problem(scene_, "This could not be saved", error, false);
+    else if (kind == save_kind::recording || kind == save_kind::png)
+        show_toast(scene_, path + " is written");
+    else
+        show_toast(scene_, "drawing " + path);
+}
+
+/* Who reads the titles of windows learns the step too. */
+void window::write_title()
+{
+    const view_state &state = scene_.state;
+    if (scene_.sheets.empty())
+        return;
+    std::string title = format_text("%s \u2013 step %u of %u \u2013 vkdlm",
+                                    scene_.sheets[0].source->name().c_str(), state.step, state.n_steps);
+    if (scene_.live)
+        title += " \u2013 " + phase_text(*scene_.live, scene_.sheets[0].facts);
+    if (title == title_)
+        return;
+    title_ = title;
+    glfwSetWindowTitle(window_, title.c_str());
+}
+
+/* What happened by itself; true when the frame changes by it. */
+bool window::take_news()
+{
+    scene_.now = glfwGetTime();
+    bool changed = poll_live(scene_);
+    const size_t n_jobs = jobs_.size(), n_toasts = scene_.toasts.size();
+    poll_exports(scene_, jobs_, false);
+    changed |= jobs_.size() != n_jobs || scene_.toasts.size() != n_toasts;
+    for (const toast &t : scene_.toasts)
+        changed |= t.until <= scene_.now;
+    return changed || (scene_.glyphs.stale && scene_.now - letters_at_ >= font_seconds);
+}
+
+/* How long it may be until something happens by itself. */
+double window::patience() const
+{
+    if (scene_.live) {
+        const live_phase phase = scene_.live->phase();
+        if (phase == live_phase::loading || phase == live_phase::running || phase == live_phase::pausing)
+            return live_seconds;
+    }
+    if (!jobs_.empty() || !scene_.toasts.empty() || scene_.glyphs.stale || ImGui::GetIO().WantTextInput)
+        return toast_seconds;
+    return scene_.live ? 1 : idle_seconds;
+}
+
+bool window::show(std::string &error)
+{
+    double last = glfwGetTime();
+    int settle = frames_to_settle;
+    while (!glfwWindowShouldClose(window_) && !scene_.state.quit) {
+        touched_ = false;
+        double begun = glfwGetTime();
+        take_news();
+        if (!draw(error))
+            return false;
+        settle--;
+        if (act_asked(scene_))
+            settle = frames_to_settle;
+        if (scene_.save.asked) {
+            save();
+            settle = frames_to_settle;
+        }
+        write_title();
+        do {
+            /* Not before the next frame is due, unless there is nothing to wait for. */
+            double due = begun + frame_seconds - glfwGetTime(), wait = due;
+            if (settle <= 0 && typed_.empty())
+                wait = std::min(scene_.state.playing ? 1 / scene_.state.speed - scene_.state.waited
+                                                     : idle_seconds,
+                                patience());
+            glfwWaitEventsTimeout(std::max({wait, due, 0.001}));
+            double now = glfwGetTime();
+            const bool blinks = ImGui::GetIO().WantTextInput && now - begun > toast_seconds;
+            if (advance(scene_.state, now - last) || touched_ || !typed_.empty() || stale_ || take_news() ||
+                blinks || ImGui::IsAnyMouseDown())
+                settle = frames_to_settle;
+            last = now;
+        } while ((settle <= 0 || glfwGetTime() - begun < frame_seconds) && !glfwWindowShouldClose(window_) &&
+                 !scene_.state.quit);
+    }
+    if (glfwWindowShouldClose(window_) || scene_.state.quit)
+        glfwHideWindow(window_);
+    poll_exports(scene_, jobs_, true);
+    return true;
+}
+
+} // namespace
+
+bool show_window(const options &o, scene &s, std::string &error)
+{
+    s.in_window = true;
+    window w(o, s);
+    return w.open(error) && w.show(error);
+}
+
+} // namespace viewer
