@@ -3,7 +3,7 @@
 #define TESTS_VIEWER_FAKE_LIVE_H
 
 #include "fake_run.h"
-#include "live/live.h"
+#include "state/form.h"
 
 class fake_live final : public viewer::live_run
 {
