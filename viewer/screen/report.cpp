@@ -13,6 +13,8 @@ namespace viewer
 namespace
 {
 
+constexpr double slow_ms = 100;
+
 double clock_ms(clockid_t clock)
 {
     timespec t = {};
@@ -106,17 +108,18 @@ void append_state(std::string &out, const scene &s)
                        truth(state.guesses), truth(state.help));
     out += format_text("\"heat\":{\"probability\":%s,\"steps\":", truth(state.heat_of_probability));
     out += range_json(state.heat_steps) + ",\"positions\":" + range_json(state.heat_positions) + "},";
+    out += format_text("\"typing\":%s,", truth(ImGui::GetIO().WantTextInput));
     out += "\"problem\":" + quoted(state.problem) + ",\n";
 }
 
-void append_live(std::string &out, const live_run &live)
+void append_live(std::string &out, const scene &s, const live_run &live)
 {
     static const char *const phases[] = {"loading", "ready",    "running", "pausing",
                                          "paused",  "finished", "stopped", "failed"};
     out += format_text("\"phase\":\"%s\",\"edits\":[", phases[static_cast<int>(live.phase())]);
     for (const auto &[position, token] : live.edits())
         out += format_text("%s[%u,%d]", out.back() == '[' ? "" : ",", position, token);
-    out += "],\"live_problem\":" + quoted(live.problem()) + ",\n";
+    out += "],\"live_problem\":" + quoted(live.problem()) + ",\"prompt\":" + quoted(s.form.text) + ",\n";
 }
 
 void append_places(std::string &out, const scene &s)
@@ -179,6 +182,8 @@ void reporter::end_frame()
     worst_ms_ = std::max(worst_ms_, last_ms_);
     cpu_worst_ms_ = std::max(cpu_worst_ms_, cpu_ms);
     sum_ms_ += last_ms_;
+    cpu_sum_ms_ += cpu_ms;
+    n_slow_ += cpu_ms > slow_ms;
     n_frames_++;
 }
 
@@ -190,16 +195,17 @@ bool reporter::write(const scene &s, bool always, std::string &error)
     append_state(text, s);
     if (!s.sheets.empty())
         if (const auto *live = dynamic_cast<const live_run *>(s.sheets[0].source.get()))
-            append_live(text, *live);
+            append_live(text, s, *live);
     append_places(text, s);
     append_runs(text, s);
     if (text == written_ && !always)
         return true;
     written_ = text;
-    text += format_text(",\n\"frames\":{\"count\":%llu,\"last_ms\":%.3f,\"mean_ms\":%.3f,"
-                        "\"worst_ms\":%.3f,\"worst_cpu_ms\":%.3f,\"worst\":%llu}}\n",
-                        static_cast<unsigned long long>(n_frames_), last_ms_,
-                        n_frames_ ? sum_ms_ / static_cast<double>(n_frames_) : 0, worst_ms_, cpu_worst_ms_,
+    const double n = static_cast<double>(std::max<uint64_t>(n_frames_, 1));
+    text += format_text(",\n\"frames\":{\"count\":%llu,\"last_ms\":%.3f,\"mean_ms\":%.3f,\"worst_ms\":%.3f,"
+                        "\"mean_cpu_ms\":%.3f,\"worst_cpu_ms\":%.3f,\"slow\":%llu,\"worst\":%llu}}\n",
+                        static_cast<unsigned long long>(n_frames_), last_ms_, sum_ms_ / n, worst_ms_,
+                        cpu_sum_ms_ / n, cpu_worst_ms_, static_cast<unsigned long long>(n_slow_),
                         static_cast<unsigned long long>(worst_frame_));
     const std::string unfinished = path_ + ".new";
     if (!write_text(unfinished, text, error))

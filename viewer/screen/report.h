@@ -33,9 +33,9 @@ class reporter
 
   private:
     std::string path_, written_;
-    uint64_t n_frames_ = 0, worst_frame_ = 0;
+    uint64_t n_frames_ = 0, worst_frame_ = 0, n_slow_ = 0;
     double begun_ms_ = 0, cpu_begun_ms_ = 0;
-    double last_ms_ = 0, worst_ms_ = 0, cpu_worst_ms_ = 0, sum_ms_ = 0;
+    double last_ms_ = 0, worst_ms_ = 0, cpu_worst_ms_ = 0, sum_ms_ = 0, cpu_sum_ms_ = 0;
 };
 
 } // namespace viewer
