@@ -10,7 +10,7 @@ trap 'echo "line $LINENO: $BASH_COMMAND" >&2' ERR
 trap 'for job in "${jobs_started[@]}"; do kill "$job" 2> /dev/null || true; done; wait; rm -rf "$work"' EXIT
 unset WAYLAND_DISPLAY
 cd "$work"
-deadline=${DEADLINE:-60} # seconds for what takes a moment on a machine that nobody else uses
+deadline=${DEADLINE:-100} # seconds for what takes a moment on a machine that nobody else uses
 
 fail()
 {

@@ -10,7 +10,9 @@ more_steps_than()
 }
 
 start_display 1280 800
-start_viewer --live "$MODEL" --given ids --text "5 7" --seed 3 --length 24 --run '{"sampler":"ddpm","steps":200}'
+# Long enough to be paused; SwiftShader takes its time.
+start_viewer --live "$MODEL" --given ids --text "5 7" --seed 3 --length 24 \
+    --run "{\"sampler\":\"ddpm\",\"steps\":${STEPS:-200}}"
 until_true more_steps_than 3 || fail "the run does not run: $(ask phase) $(ask live_problem)"
 press p
 expect phase paused
