@@ -10,12 +10,14 @@ save()
 {
     press ctrl+s
     until_true ask areas.write || fail "nothing asks for a name"
-    keep_screen
+    expect typing true
     if [[ -n ${2:-} ]]; then
+        local x0 y0 y1
+        read -r x0 y0 _ y1 < <(ask "areas.$2")
         point "$2"
         xdotool click 1
-        differs_in "$2"
         rest_mouse
+        shows accent $((${x0%.*} + 3)) $((${y0%.*} + 8)) $((${x0%.*} + 6)) $((${y1%.*} - 8))
     fi
     expect typing true
     press ctrl+a
@@ -50,6 +52,7 @@ save picture.png
 until_true ask areas.write || fail "a picture is replaced without a question"
 cmp picture.png before.png || fail "a picture is replaced without a question"
 press Escape
+expect typing false
 press q
 ends_with 0
 echo "pictures are saved"
