@@ -73,6 +73,20 @@ void tick(scene &s, live_phase before)
     c.last = s.now;
 }
 
+/* Options that no command line told may have been taken for those of the other family of models. */
+void fit_form(scene &s)
+{
+    const bool causal = s.live->model().family == VKDLM_FAMILY_CAUSAL;
+    if (s.form.causal == causal)
+        return;
+    run_form form = write_form(s.settings, causal);
+    form.kind = s.form.kind;
+    form.text = s.form.text;
+    form.seed = s.form.seed;
+    form.length = s.form.length;
+    s.form = std::move(form);
+}
+
 void expect_steps(scene &s)
 {
     analysis &facts = s.sheets[0].facts;
@@ -133,6 +147,7 @@ void open_model(scene &s)
     copy_settings(settings, s.settings);
     s.form = write_form(s.settings, causal);
     s.model.model = info.model;
+    s.model.l2d = info.l2d;
     s.model.tokenizer = "";
     const uint32_t step = s.state.step;
     std::unique_ptr<run> recorded = std::move(s.sheets[0].source);
@@ -156,6 +171,8 @@ bool poll_live(scene &s)
         sh.describe();
         grow(s.state, sh.facts.n_steps(), sh.facts.length());
     }
+    if (s.live->model().vocab_size)
+        fit_form(s);
     if (s.start_when_ready && s.live->phase() == live_phase::ready) {
         s.start_when_ready = false;
         act(s, action::run_anew);

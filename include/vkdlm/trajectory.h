@@ -3,14 +3,14 @@
  * A file is in the safetensors format, so that it can be opened by any library for it. Its __metadata__ has
  * `format` "denoising-trajectory", `version` "1", `kind` "masked" or "flow", and `model`, `sampler` (JSON of
  * every option; first_sample is that of the recorded sample), `seed`, `device`, `prompt`, `tokenizer`,
- * `mask_id`. Tensors of a masked run with S evaluations, L positions and K candidates: tokens I32 [S + 1, L]
- * (row 0: the start), time F32 [S + 1], nfe I32 [S + 1] (cumulative), topk_ids I32 [S, L, K], topk_probs F32
- * [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns, device_ns I64 [S]; of a flow's run with N
- * new tokens, E evaluations in all and a diffusion space of n dimensions: token_index I32 [E], t F32 [E], x
- * F32 [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs F32 [E, K], entropy F32 [E], wd_norm F32 [E],
- * tokens I32 [N], device_ns I64 [E]; of both, the text of the ids that occur: piece_ids I32 [P] (ascending),
- * piece_bytes U8 [..], piece_offsets I32 [P + 1]. A run that went on from another's place begins at the time
- * of that place; of a flow, tokens has those before it, which have no evaluations.
+ * `mask_id`, `l2d`. Tensors of a masked run with S evaluations, L positions and K candidates: tokens I32 [S +
+ * 1, L] (row 0: the start), time F32 [S + 1], nfe I32 [S + 1] (cumulative), topk_ids I32 [S, L, K],
+ * topk_probs F32 [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns, device_ns I64 [S]; of a
+ * flow's run with N new tokens, E evaluations in all and a diffusion space of n dimensions: token_index I32
+ * [E], t F32 [E], x F32 [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs F32 [E, K], entropy F32 [E],
+ * wd_norm F32 [E], tokens I32 [N], device_ns I64 [E]; of both, the text of the ids that occur: piece_ids I32
+ * [P] (ascending), piece_bytes U8 [..], piece_offsets I32 [P + 1]. A run that went on from another's place
+ * begins at the time of that place; of a flow, tokens has those before it, which have no evaluations.
  *
  * Thread rules: an open trajectory is immutable and may be read from any thread; a recorder belongs to one.
  */
@@ -47,7 +47,7 @@ typedef struct vkdlm_trajectory_info {
     uint32_t dim;           /* n */
     const int32_t *tokens;  /* [n_tokens] */
     uint32_t n_pieces;
-    const char *model, *sampler, *seed, *device, *prompt, *tokenizer;
+    const char *model, *sampler, *seed, *device, *prompt, *tokenizer, *l2d;
 } vkdlm_trajectory_info;
 
 /* Opens a file through mmap and checks every tensor's type and shape, that ids are not negative (candidates:
@@ -147,6 +147,7 @@ typedef struct vkdlm_recorder_options {
     const char *device;
     const char *prompt;
     const char *tokenizer_path;
+    const char *l2d;                  /* where the diffusion path is, unless it belongs to the model */
     const vkdlm_tokenizer *tokenizer; /* gives the pieces and must outlive the recorder; NULL: no pieces */
 } vkdlm_recorder_options;
 

@@ -130,6 +130,7 @@ vkdlm_status generate_record(generate_run *r, const vkdlm_generate_options *mask
         .device = r->engine.device_info.name,
         .prompt = r->given,
         .tokenizer_path = r->engine.tokenizer_path,
+        .l2d = r->engine.l2d,
         .tokenizer = r->engine.tokenizer,
     };
     return vkdlm_recorder_create(path, &options, &r->recorder, err);

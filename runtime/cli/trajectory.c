@@ -102,24 +102,25 @@ static vkdlm_status report_json(const vkdlm_trajectory_info *info, const summary
     json_error_t why;
     json_t *sampler = json_loads(info->sampler, 0, &why);
     return report_object(
-        json_pack("{s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",   //
-                  "kind", masked ? "masked" : "flow",                                            //
-                  "model", info->model,                                                          //
-                  "sampler", sampler ? sampler : json_string(info->sampler),                     //
-                  "seed", info->seed,                                                            //
-                  "device", info->device,                                                        //
-                  "prompt", info->prompt,                                                        //
-                  "tokenizer", info->tokenizer,                                                  //
-                  "steps", masked ? report_count(info->n_steps) : json_null(),                   //
-                  "length", report_count(masked ? info->length : info->n_tokens),                //
-                  "dim", masked ? json_null() : report_count(info->dim),                         //
-                  "candidates", report_count(info->n_candidates),                                //
-                  "pieces", report_count(info->n_pieces),                                        //
-                  "evaluations", report_count(s->evaluations),                                   //
-                  masked ? "filled" : "refined", report_count(s->committed),                     //
-                  "mean_confidence", report_real(s->confidence),                                 //
-                  "mean_entropy", report_real(s->entropy),                                       //
-                  "host_seconds", masked ? report_real((double)s->host_ns * 1e-9) : json_null(), //
+        json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", //
+                  "kind", masked ? "masked" : "flow",                                              //
+                  "model", info->model,                                                            //
+                  "l2d", info->l2d,                                                                //
+                  "sampler", sampler ? sampler : json_string(info->sampler),                       //
+                  "seed", info->seed,                                                              //
+                  "device", info->device,                                                          //
+                  "prompt", info->prompt,                                                          //
+                  "tokenizer", info->tokenizer,                                                    //
+                  "steps", masked ? report_count(info->n_steps) : json_null(),                     //
+                  "length", report_count(masked ? info->length : info->n_tokens),                  //
+                  "dim", masked ? json_null() : report_count(info->dim),                           //
+                  "candidates", report_count(info->n_candidates),                                  //
+                  "pieces", report_count(info->n_pieces),                                          //
+                  "evaluations", report_count(s->evaluations),                                     //
+                  masked ? "filled" : "refined", report_count(s->committed),                       //
+                  "mean_confidence", report_real(s->confidence),                                   //
+                  "mean_entropy", report_real(s->entropy),                                         //
+                  "host_seconds", masked ? report_real((double)s->host_ns * 1e-9) : json_null(),   //
                   "device_seconds", report_real((double)s->device_ns * 1e-9)),
         err);
 }
@@ -143,6 +144,7 @@ static vkdlm_status report_table(const vkdlm_trajectory_info *info, const summar
         const char *name, *value;
     } texts[] = {{"kind", masked ? "masked diffusion" : "autoregressive with a diffusion path"},
                  {"model", info->model},
+                 {"path", info->l2d},
                  {"sampler", info->sampler},
                  {"seed", info->seed},
                  {"device", info->device},

@@ -23,7 +23,7 @@
 /* Rows of the spool that are read at once. */
 #define BLOCK_BYTES ((uint64_t)1 << 20)
 
-enum { N_METADATA = 10 };
+enum { N_METADATA = 11 };
 
 struct vkdlm_recorder {
     char *path;
@@ -54,8 +54,9 @@ struct vkdlm_recorder {
     vkdlm_error error;
 };
 
-static const char *const metadata_keys[N_METADATA] = {"format", "version", "kind",   "model",     "sampler",
-                                                      "seed",   "device",  "prompt", "tokenizer", "mask_id"};
+static const char *const metadata_keys[N_METADATA] = {"format",    "version", "kind",   "model",
+                                                      "sampler",   "seed",    "device", "prompt",
+                                                      "tokenizer", "mask_id", "l2d"};
 
 /* ---- rows ------------------------------------------------------------------------------------------- */
 
@@ -563,7 +564,8 @@ static bool set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o)
                                 copy_text(o->device),
                                 copy_text(o->prompt),
                                 copy_text(o->tokenizer_path),
-                                copy_text(mask_id)};
+                                copy_text(mask_id),
+                                copy_text(o->l2d)};
     memcpy(r->metadata, values, sizeof values);
     for (int i = 0; i < N_METADATA; i++)
         if (!values[i])

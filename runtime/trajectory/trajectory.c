@@ -257,6 +257,7 @@ vkdlm_status vkdlm_trajectory_open(const char *path, vkdlm_trajectory **out, vkd
     info->device = text_of(t, "device");
     info->prompt = text_of(t, "prompt");
     info->tokenizer = text_of(t, "tokenizer");
+    info->l2d = text_of(t, "l2d");
     *out = t;
     return VKDLM_OK;
 }

@@ -21,7 +21,8 @@ class fake_run final : public viewer::run
         info_.n_steps = 2;
         info_.length = 3;
         info_.mask_id = 9;
-        info_.model = info_.sampler = info_.seed = info_.device = info_.prompt = info_.tokenizer = "";
+        info_.model = info_.sampler = info_.seed = info_.device = info_.prompt = info_.tokenizer = info_.l2d =
+            "";
     }
     const std::string &name() const override
     {

@@ -131,7 +131,7 @@ template <typename T> const T *data_or_null(const std::vector<T> &v)
 
 step_store::step_store(const run &r)
     : model_(r.info().model), sampler_(r.info().sampler), seed_(r.info().seed), device_(r.info().device),
-      prompt_text_(r.info().prompt), tokenizer_(r.info().tokenizer), info_(r.info())
+      prompt_text_(r.info().prompt), tokenizer_(r.info().tokenizer), l2d_(r.info().l2d), info_(r.info())
 {
     const vkdlm_trajectory_info &from = r.info();
     std::string ignored;
@@ -177,6 +177,7 @@ const vkdlm_trajectory_info &step_store::info() const
     info_.device = device_.c_str();
     info_.prompt = prompt_text_.c_str();
     info_.tokenizer = tokenizer_.c_str();
+    info_.l2d = l2d_.c_str();
     return info_;
 }
 
@@ -268,6 +269,7 @@ void step_store::describe(const live_model &model)
     model_ = model.path;
     device_ = model.device;
     tokenizer_ = model.tokenizer_path;
+    l2d_ = model.l2d;
 }
 
 void step_store::describe(const live_model &model, const live_settings &settings)
@@ -402,6 +404,7 @@ bool step_store::save(const std::string &path, const live_model &model, std::str
     options.device = device_.c_str();
     options.prompt = prompt_text_.c_str();
     options.tokenizer_path = tokenizer_.c_str();
+    options.l2d = l2d_.c_str();
     options.tokenizer = model.tokenizer;
     vkdlm_recorder *recorder = nullptr;
     vkdlm_error err = {};

@@ -125,7 +125,7 @@ class step_store
     std::vector<uint32_t> first_ = {0}; /* first evaluation of each token, [tokens + 1] */
     std::vector<int32_t> token_ids_, prompt_;
     live_settings settings_;
-    std::string model_, sampler_, seed_, device_, prompt_text_, tokenizer_;
+    std::string model_, sampler_, seed_, device_, prompt_text_, tokenizer_, l2d_;
     mutable vkdlm_trajectory_info info_ = {};
 };
 
