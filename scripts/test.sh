@@ -66,6 +66,8 @@ phase "build with AddressSanitizer and UndefinedBehaviorSanitizer" build sanitiz
 phase "fuzzers, a minute each" scripts/fuzz.sh 60
 phase "build by gcc" build release
 run_tests "tests with sanitizers" build/sanitize --exclude-regex '^structure_|_law|samplers_device|\.(lavapipe128|lavapipe512|no_subgroups|validation|swiftshader)$'
+# Lavapipe's graphics leak, so the viewer's own leaks are looked for on SwiftShader.
+run_tests "the viewer with sanitizers, and its leaks" build/sanitize --tests-regex '^viewer_.*\.swiftshader$'
 run_tests "tests" build/release
 
 echo
