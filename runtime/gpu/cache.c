@@ -2,8 +2,8 @@
  *
  * <cache_dir>/pipelines-<vendor>-<device>-<driver version>-<uuid>.bin: a header of ours (struct file_header,
  * host byte order), then what vkGetPipelineCacheData gave. A file that is damaged, of other shaders or of
- * another driver is ignored and replaced at close; it is never half written (temporary name, then rename), so
- * that processes that close at the same time leave one of their files. */
+ * another driver is ignored and replaced at close; it is never half written (base/file.h), so that
+ * processes that close at the same time leave one of their files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -142,42 +142,22 @@ vkdlm_status cache_open(gpu_device *d, const char *cache_dir, vkdlm_error *err)
     return result == VK_SUCCESS ? VKDLM_OK : result_set(err, result, "cannot create a pipeline cache");
 }
 
-static bool write_all(int fd, const void *data, size_t n)
+/* Failures are not told: the next start compiles again. */
+static void write_file(const char *path, const void *data, size_t n)
 {
-    const char *bytes = data;
-    while (n > 0) {
-        ssize_t done = write(fd, bytes, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
-static void write_file(char *path, const void *data, size_t n)
-{
+    file_header header = {.version = FILE_VERSION,
+                          .shader_hash = gpu_shader_hash(),
+                          .data_bytes = n,
+                          .data_checksum = hash_bytes(HASH_START, data, n)};
+    memcpy(header.magic, file_magic, sizeof file_magic);
     file_make_parents(path);
-    size_t room = strlen(path) + 8;
-    char *temporary = malloc(room);
-    if (!temporary)
+    file_output *output;
+    if (file_output_create(path, &output, NULL))
         return;
-    snprintf(temporary, room, "%s.XXXXXX", path);
-    int fd = mkstemp(temporary);
-    if (fd >= 0) {
-        file_header header = {.version = FILE_VERSION,
-                              .shader_hash = gpu_shader_hash(),
-                              .data_bytes = n,
-                              .data_checksum = hash_bytes(HASH_START, data, n)};
-        memcpy(header.magic, file_magic, sizeof file_magic);
-        bool good = write_all(fd, &header, sizeof header) && write_all(fd, data, n);
-        good = close(fd) == 0 && good;
-        if (!good || rename(temporary, path) != 0)
-            unlink(temporary);
-    }
-    free(temporary);
+    if (file_output_write(output, &header, sizeof header, NULL) || file_output_write(output, data, n, NULL))
+        file_output_abort(output);
+    else
+        file_output_commit(output, false, NULL);
 }
 
 /* The driver's cache data, malloc'd; NULL when it cannot be had or is not worth a file. */
