@@ -118,24 +118,21 @@ void live_worker::pause()
 
 void live_worker::resume()
 {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        paused_ = false;
-        changed_ = true;
-        n_single_ = 0;
-        if (news_.state == task_state::waiting)
-            news_.state = task_state::going;
-    }
-    wake_.notify_all();
+    keep_going(0);
 }
 
 void live_worker::single_step()
+{
+    keep_going(1);
+}
+
+void live_worker::keep_going(uint32_t n_steps)
 {
     {
         std::lock_guard<std::mutex> lock(mutex_);
         paused_ = false;
         changed_ = true;
-        n_single_ = 1;
+        n_single_ = n_steps;
         if (news_.state == task_state::waiting)
             news_.state = task_state::going;
     }

@@ -73,6 +73,7 @@ class live_worker
   private:
     struct task_run;
 
+    void keep_going(uint32_t n_steps); /* 0: until it is told otherwise */
     void work();
     bool open(std::string &error);
     void run(const live_task &task);
