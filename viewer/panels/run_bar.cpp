@@ -130,34 +130,6 @@ bool go_on_wraps(const scene &s, const std::vector<place> &places, float width)
     return need > 0 && places.back().end + 16 * s.unit + need > width;
 }
 
-enum class sign { run, pause, step, stop };
-
-void draw_sign(const scene &s, sign what, const area &a, colour c)
-{
-    ImDrawList *list = ImGui::GetWindowDrawList();
-    const float x = std::round((a.x0 + a.x1) / 2), y = std::round((a.y0 + a.y1) / 2), r = 5.5F * s.unit;
-    auto right = [&](float at) {
-        list->AddTriangleFilled(ImVec2(at - r * 0.8F, y - r), ImVec2(at - r * 0.8F, y + r),
-                                ImVec2(at + r * 0.9F, y), c);
-    };
-    switch (what) {
-    case sign::run:
-        right(x);
-        break;
-    case sign::pause:
-        fill({x - 5 * s.unit, y - r, x - 2 * s.unit, y + r}, c);
-        fill({x + 2 * s.unit, y - r, x + 5 * s.unit, y + r}, c);
-        break;
-    case sign::step:
-        right(x - 2 * s.unit);
-        fill({x + 4 * s.unit, y - r, x + 6.5F * s.unit, y + r}, c);
-        break;
-    case sign::stop:
-        fill({x - 4.5F * s.unit, y - 4.5F * s.unit, x + 4.5F * s.unit, y + 4.5F * s.unit}, c, 1.5F * s.unit);
-        break;
-    }
-}
-
 /* Run, pause, step, cancel; returns where they end. */
 float draw_buttons(scene &s, float x, float y)
 {
@@ -173,7 +145,7 @@ float draw_buttons(scene &s, float x, float y)
     tooltip(s, "Run from the start", key_of(action::run_anew));
     fill(run, !ready ? t.grid : hot ? mix(t.accent, t.text, 0.12F) : t.accent, 6 * u);
     const colour ink = ready ? ink_on(t.accent) : t.faint;
-    draw_sign(s, sign::run, {run.x0 + 8 * u, run.y0, run.x0 + 26 * u, run.y1}, ink);
+    draw_sign(s, sign::play, {run.x0 + 8 * u, run.y0, run.x0 + 26 * u, run.y1}, ink);
     put_text(s.fonts.small, run.x0 + 30 * u, y + (size - s.fonts.small->FontSize) / 2, ink, "Run");
     x = run.x1 + 6 * u;
     const struct {
@@ -182,8 +154,8 @@ float draw_buttons(scene &s, float x, float y)
         action does;
         const char *tip;
     } buttons[] = {
-        {"pause run", paused ? sign::run : sign::pause, action::pause, paused ? "Resume" : "Pause"},
-        {"one step", sign::step, action::single_step, "One more step, then pause"},
+        {"pause run", paused ? sign::play : sign::pause, action::pause, paused ? "Resume" : "Pause"},
+        {"one step", sign::next, action::single_step, "One more step, then pause"},
         {"cancel run", sign::stop, action::cancel, "Cancel"},
     };
     for (const auto &b : buttons) {

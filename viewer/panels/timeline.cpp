@@ -9,50 +9,6 @@ namespace viewer
 namespace
 {
 
-enum class sign { play, pause, next, previous, first, last };
-
-void draw_sign(const scene &s, sign what, const area &a, colour c)
-{
-    ImDrawList *list = ImGui::GetWindowDrawList();
-    const float x = std::round((a.x0 + a.x1) / 2), y = std::round((a.y0 + a.y1) / 2), r = 5.5F * s.unit;
-    auto right = [&](float at) {
-        list->AddTriangleFilled(ImVec2(at - r * 0.8F, y - r), ImVec2(at - r * 0.8F, y + r),
-                                ImVec2(at + r * 0.9F, y), c);
-    };
-    auto left = [&](float at) {
-        list->AddTriangleFilled(ImVec2(at + r * 0.8F, y - r), ImVec2(at - r * 0.9F, y),
-                                ImVec2(at + r * 0.8F, y + r), c);
-    };
-    auto bar = [&](float at) { fill({at - 1.25F * s.unit, y - r, at + 1.25F * s.unit, y + r}, c); };
-    switch (what) {
-    case sign::play:
-        right(x);
-        break;
-    case sign::pause:
-        bar(x - 3 * s.unit);
-        bar(x + 3 * s.unit);
-        break;
-    case sign::next:
-        right(x - 2 * s.unit);
-        bar(x + 5 * s.unit);
-        break;
-    case sign::previous:
-        left(x + 2 * s.unit);
-        bar(x - 5 * s.unit);
-        break;
-    case sign::first:
-        left(x + 4 * s.unit);
-        left(x - 2 * s.unit);
-        bar(x - 8 * s.unit);
-        break;
-    case sign::last:
-        right(x - 4 * s.unit);
-        right(x + 2 * s.unit);
-        bar(x + 8 * s.unit);
-        break;
-    }
-}
-
 float draw_controls(scene &s, float x, float y)
 {
     const theme &t = s.colours();

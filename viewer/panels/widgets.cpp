@@ -155,6 +155,51 @@ bool text_button(const scene &s, const char *id, const area &a, const std::strin
     return pressed;
 }
 
+void draw_sign(const scene &s, sign what, const area &a, colour c)
+{
+    ImDrawList *list = ImGui::GetWindowDrawList();
+    const float x = std::round((a.x0 + a.x1) / 2), y = std::round((a.y0 + a.y1) / 2), r = 5.5F * s.unit;
+    auto right = [&](float at) {
+        list->AddTriangleFilled(ImVec2(at - r * 0.8F, y - r), ImVec2(at - r * 0.8F, y + r),
+                                ImVec2(at + r * 0.9F, y), c);
+    };
+    auto left = [&](float at) {
+        list->AddTriangleFilled(ImVec2(at + r * 0.8F, y - r), ImVec2(at - r * 0.9F, y),
+                                ImVec2(at + r * 0.8F, y + r), c);
+    };
+    auto bar = [&](float at) { fill({at - 1.25F * s.unit, y - r, at + 1.25F * s.unit, y + r}, c); };
+    switch (what) {
+    case sign::play:
+        right(x);
+        break;
+    case sign::pause:
+        bar(x - 3 * s.unit);
+        bar(x + 3 * s.unit);
+        break;
+    case sign::next:
+        right(x - 2 * s.unit);
+        bar(x + 5 * s.unit);
+        break;
+    case sign::previous:
+        left(x + 2 * s.unit);
+        bar(x - 5 * s.unit);
+        break;
+    case sign::first:
+        left(x + 4 * s.unit);
+        left(x - 2 * s.unit);
+        bar(x - 8 * s.unit);
+        break;
+    case sign::last:
+        right(x - 4 * s.unit);
+        right(x + 2 * s.unit);
+        bar(x + 8 * s.unit);
+        break;
+    case sign::stop:
+        fill({x - 4.5F * s.unit, y - 4.5F * s.unit, x + 4.5F * s.unit, y + 4.5F * s.unit}, c, 1.5F * s.unit);
+        break;
+    }
+}
+
 void tooltip(const scene &s, const std::string &text, const std::string &key)
 {
     if (!ImGui::IsItemHovered() || s.clean)

@@ -32,6 +32,10 @@ bool text_button(const scene &s, const char *id, const area &a, const std::strin
                  bool enabled = true);
 float button_width(const scene &s, const std::string &label);
 
+/* What stands on buttons that run and replay. */
+enum class sign { play, pause, next, previous, first, last, stop };
+void draw_sign(const scene &s, sign what, const area &a, colour c);
+
 /* Tells about the last widget while the mouse is over it. `key` may be "". */
 void tooltip(const scene &s, const std::string &text, const std::string &key = "");
 
