@@ -361,7 +361,7 @@ const command command_bench = {
         "\"clock\" (whose timestamps), \"gflops\", \"gbps\", \"bound\", \"percent_of_limit\", "
         "\"limit_gflops\" and \"limit_gbps\" (the probes meanwhile), \"variant\", of models "
         "\"evaluations\", \"seconds_per_evaluation\" and \"tokens_per_second\", of layers "
-        "\"seconds_per_model\"; at last a \"summary\".",
+        "\"seconds_per_model\"; at last a \"summary\", \"complete\" or not.",
     .values_size = sizeof(bench_values),
     .run = run_bench,
 };

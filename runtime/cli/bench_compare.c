@@ -172,7 +172,7 @@ static vkdlm_status report_pair(const bench_pair *p, vkdlm_error *err)
     return report_object(object, err);
 }
 
-static vkdlm_status report_all(const bench_comparison *c, vkdlm_error *err)
+static vkdlm_status report_all(const bench_comparison *c, bool complete, vkdlm_error *err)
 {
     vkdlm_status status = VKDLM_OK;
     for (size_t i = 0; i < c->n && !status; i++)
@@ -187,23 +187,26 @@ static vkdlm_status report_all(const bench_comparison *c, vkdlm_error *err)
     }
     if (status)
         return status;
-    return report_object(json_pack("{s:s,s:o,s:o,s:o}", "kind", "summary", "rows", report_count(c->n),
-                                   "only_a", report_count(c->only_a), "only_b", report_count(c->only_b)),
+    return report_object(json_pack("{s:s,s:o,s:o,s:o,s:b}", "kind", "summary", "rows", report_count(c->n),
+                                   "only_a", report_count(c->only_a), "only_b", report_count(c->only_b),
+                                   "complete", complete),
                          err);
 }
 
-/* "A: device, driver, time", of the conditions that the file tells. */
+/* "A: device, driver, time", of the conditions that the file tells, and whether rows may be missing. */
 static vkdlm_status print_conditions(const char *name, const char *path, const bench_lines *lines,
                                      vkdlm_error *err)
 {
     static const char *const keys[] = {"device", "driver", "version", "time"};
-    char text[600];
+    char text[640];
     size_t used = (size_t)snprintf(text, sizeof text, "%s: %.200s", name, path);
     for (size_t i = 0; i < sizeof keys / sizeof *keys && used < sizeof text; i++) {
         const char *value = json_string_value(json_object_get(lines->conditions, keys[i]));
         if (value)
             used += (size_t)snprintf(text + used, sizeof text - used, ", %.80s", value);
     }
+    if (!lines->complete && used < sizeof text)
+        snprintf(text + used, sizeof text - used, ", not complete");
     message_sanitize(text);
     return report_line(err, "%s", text);
 }
@@ -225,7 +228,7 @@ vkdlm_status bench_compare(const char *path_a, const char *path_b, bool json, vk
     if (!status && !json)
         status = print_conditions("B", path_b, &b, err);
     if (!status)
-        status = json ? report_all(&c, err) : print_table(&c, err);
+        status = json ? report_all(&c, a.complete && b.complete, err) : print_table(&c, err);
     bench_comparison_free(&c);
     bench_lines_free(&a);
     bench_lines_free(&b);

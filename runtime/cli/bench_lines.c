@@ -94,6 +94,8 @@ static vkdlm_status add_line(const char *path, size_t number, const json_t *obje
         return malformed(path, number, "is not an object with a \"kind\"", err);
     if (!strcmp(kind, "conditions") && !lines->conditions)
         lines->conditions = json_deep_copy(object);
+    if (!strcmp(kind, "summary"))
+        lines->complete = json_is_true(json_object_get(object, "complete"));
     bool known = false;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         known |= !strcmp(kind, kinds[i]);

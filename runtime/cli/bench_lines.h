@@ -21,6 +21,7 @@ typedef struct bench_lines {
     bench_line *rows;
     size_t n;
     json_t *conditions; /* the object of that kind, NULL: none */
+    bool complete;      /* its summary says so: neither was the run stopped, nor is the file cut off */
 } bench_lines;
 
 /* MALFORMED: file, line, what is wrong. *out is zeroed on failure. */

@@ -48,8 +48,16 @@ matches "$out" '^7 rows compared, 0 in A alone, 0 in B alone' "the comparison"
 ok bench --compare "$work/a.json" "$work/a.json" --json
 expect "$(tail -n 1 "$out" | "$TOOL" json rows)" 7 "the comparison"
 grep '"kind":"kernel"' "$out" | "$TOOL" json ratio | awk '$1 != 1 { exit 1 }' || fail "a ratio is not 1"
-head -c $(($(stat -c %s "$work/a.json") / 2)) "$work/a.json" > "$work/half.json"
-refuses 1 "line [0-9]+ of '$work/half.json' is not JSON" bench --compare "$work/a.json" "$work/half.json"
+expect "$(tail -n 1 "$out" | "$TOOL" json complete)" true "the comparison"
+head -c -8 "$work/a.json" > "$work/cut.json"
+refuses 1 "line $(n_lines "$work/a.json") of '$work/cut.json' is not JSON" bench --compare "$work/a.json" "$work/cut.json"
+# A cut between two lines is seen by the summary that is missing.
+head -n -1 "$work/a.json" > "$work/cut.json"
+ok bench --compare "$work/a.json" "$work/cut.json"
+matches "$out" "^B: $work/cut\.json, .*, not complete$" "a file without its end"
+grep -q '^A: .* not complete$' "$out" && fail "a whole file is said not to be complete"
+ok bench --compare "$work/a.json" "$work/cut.json" --json
+expect "$(tail -n 1 "$out" | "$TOOL" json complete)" false "the comparison"
 grep -v '"kind":"kernel"' "$work/a.json" | grep -v '"kind":"probe"' > "$work/empty.json"
 refuses 1 "'$work/empty.json' has no row" bench --compare "$work/empty.json" "$work/a.json"
 
