@@ -140,7 +140,7 @@ void take_mouse(scene &s, const area &plot, const heat_view &v)
     bool pressed = press_area("heat", plot);
     bool hovered = ImGui::IsItemHovered(), active = ImGui::IsItemActive();
     if (hovered && io.MouseWheel != 0) {
-        float factor = io.MouseWheel > 0 ? 0.8F : 1.25F;
+        const float factor = std::pow(0.8F, io.MouseWheel);
         zoom_at(s.state.heat_steps, (io.MousePos.x - plot.x0) / plot.width(), factor);
         zoom_at(s.state.heat_positions, (io.MousePos.y - plot.y0) / plot.height(), factor);
     }

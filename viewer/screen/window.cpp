@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 
 #define GLFW_INCLUDE_VULKAN
 #include <GLFW/glfw3.h>
@@ -10,11 +9,11 @@
 #include <backends/imgui_impl_vulkan.h>
 
 #include "running.h"
+#include "screen/input.h"
 #include "screen/picture.h"
 #include "screen/report.h"
 #include "screen/save.h"
 #include "screen/swapchain.h"
-#include "state/keys.h"
 
 namespace viewer
 {
@@ -26,13 +25,12 @@ constexpr double idle_seconds = 10;        /* without a change nothing is drawn 
 constexpr double live_seconds = 1.0 / 60;  /* so often a live run is asked for news */
 constexpr double toast_seconds = 0.25;     /* and so often whatever else goes on by itself */
 constexpr double font_seconds = 0.3;       /* at least, between two times that letters are added */
-constexpr int most_frames_to_field = 4;
-constexpr int frames_to_settle = 3; /* what the mouse points at is known a frame later */
+constexpr int frames_to_settle = 3;        /* what the mouse points at is known a frame later */
 
 class window
 {
   public:
-    window(const options &o, scene &s) : options_(o), scene_(s), swapchain_(new swapchain(gpu_))
+    window(const options &o, scene &s) : options_(o), scene_(s), swapchain_(new swapchain(gpu_)), input_(s)
     {
     }
     ~window();
@@ -42,38 +40,27 @@ class window
     bool show(std::string &error);
 
   private:
-    /* A key, or a character where `key` is 0. */
-    struct typed {
-        int key, scancode, event, mods;
-        unsigned character;
-    };
     bool make_swapchain(std::string &error);
-    void take_typed();
-    bool needs_a_frame(const typed &t) const;
     bool draw(std::string &error);
     bool load_letters(float scale, std::string &error);
     bool take_picture(const std::string &path, std::string &error);
     void save();
-    void key(int key, int mods);
-    bool key_in_field(int key, int mods);
     bool take_news();
     double patience() const;
     void write_title();
+    bool is_over() const;
 
     const options &options_;
     scene &scene_;
     gpu gpu_;
     std::unique_ptr<swapchain> swapchain_;
     std::vector<export_job> jobs_;
-    std::deque<typed> typed_;
+    user_input input_;
     reporter report_;
     GLFWwindow *window_ = nullptr;
     double fixed_scale_ = 0, letters_at_ = 0;
     std::string title_;
-    bool leave_field_ = false;
-    bool skip_character_ = false; /* of the key that opened a field */
-    int frames_to_field_ = 0;     /* what is typed waits for so many frames for a field that opens */
-    bool glfw_ = false, context_ = false, backend_ = false, stale_ = false, touched_ = true;
+    bool glfw_ = false, context_ = false, backend_ = false, stale_ = false;
 };
 
 std::string glfw_error(const char *what)
@@ -103,85 +90,6 @@ float content_scale(GLFWwindow *w)
     return std::clamp(std::max(x, y), 0.5F, 8.0F);
 }
 
-/* Keys while a text field has them. */
-bool window::key_in_field(int key, int mods)
-{
-    if (!ImGui::GetIO().WantTextInput)
-        return false;
-    if (key == GLFW_KEY_ESCAPE) {
-        if (scene_.state.writing || scene_.state.saving)
-            apply(scene_.state, action::select_none);
-        leave_field_ = true;
-    }
-    const action what = find_action(key, mods, glfwGetKeyName(key, 0));
-    if (what == action::run_anew && !scene_.state.saving && !scene_.state.writing) {
-        /* After the frame, in which the field takes what was typed. */
-        scene_.asked.push_back(what);
-        leave_field_ = true;
-    }
-    if (key == GLFW_KEY_F1 || (what == action::save && !scene_.state.writing))
-        scene_.asked.push_back(what);
-    return true;
-}
-
-void window::key(int key, int mods)
-{
-    touched_ = true;
-    if (key_in_field(key, mods))
-        return;
-    const action what = find_action(key, mods, glfwGetKeyName(key, 0));
-    const bool covered = scene_.state.saving || !scene_.state.problem.empty();
-    if (!covered || what == action::select_none || what == action::quit)
-        act(scene_, what);
-}
-
-/* Whether what is typed behind it depends on what it does: to a text field, or by opening one. */
-bool window::needs_a_frame(const typed &t) const
-{
-    if (t.event == GLFW_RELEASE || (!t.key && t.character))
-        return false;
-    if (ImGui::GetIO().WantTextInput)
-        return t.event == GLFW_PRESS &&
-               ((t.mods & (GLFW_MOD_CONTROL | GLFW_MOD_ALT)) ||
-                (t.key >= GLFW_KEY_ESCAPE && t.key < GLFW_KEY_KP_0) || t.key == GLFW_KEY_KP_ENTER);
-    const action what = find_action(t.key, t.mods, glfwGetKeyName(t.key, 0));
-    return what == action::edit_text || what == action::write || what == action::save || scene_.state.saving;
-}
-
-/* A slow frame may last longer than a key is held, and longer than a word takes to type: what was typed waits
- * for its turn. */
-void window::take_typed()
-{
-    if (frames_to_field_ > 0 && !ImGui::GetIO().WantTextInput) {
-        frames_to_field_--;
-        touched_ |= !typed_.empty();
-        return;
-    }
-    frames_to_field_ = 0;
-    while (!typed_.empty()) {
-        const typed t = typed_.front();
-        typed_.pop_front();
-        if (!t.key && t.character) {
-            if (!skip_character_)
-                ImGui_ImplGlfw_CharCallback(window_, t.character);
-            skip_character_ = false;
-            continue;
-        }
-        if (t.event != GLFW_RELEASE)
-            skip_character_ = false;
-        const bool last = needs_a_frame(t);
-        if (last && !ImGui::GetIO().WantTextInput)
-            frames_to_field_ = most_frames_to_field;
-        skip_character_ |= last && !ImGui::GetIO().WantTextInput;
-        if (t.event != GLFW_RELEASE)
-            key(t.key, t.mods);
-        ImGui_ImplGlfw_KeyCallback(window_, t.key, t.scancode, t.event, t.mods);
-        if (last)
-            break;
-    }
-    touched_ |= !typed_.empty();
-}
-
 bool window::open(std::string &error)
 {
     const options &o = options_;
@@ -204,22 +112,6 @@ bool window::open(std::string &error)
         return false;
     }
     glfwSetWindowSizeLimits(window_, 640, 480, GLFW_DONT_CARE, GLFW_DONT_CARE);
-    glfwSetWindowUserPointer(window_, this);
-    glfwSetFramebufferSizeCallback(window_, [](GLFWwindow *w, int, int) {
-        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
-        self->stale_ = self->touched_ = true;
-    });
-    auto touch = [](GLFWwindow *w) { static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true; };
-    glfwSetWindowRefreshCallback(window_, touch);
-    glfwSetCursorPosCallback(window_, [](GLFWwindow *w, double, double) {
-        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
-    });
-    glfwSetScrollCallback(window_, [](GLFWwindow *w, double, double) {
-        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
-    });
-    glfwSetMouseButtonCallback(window_, [](GLFWwindow *w, int, int, int) {
-        static_cast<window *>(glfwGetWindowUserPointer(w))->touched_ = true;
-    });
     ImGui::CreateContext();
     context_ = true;
     ImGui::GetIO().IniFilename = nullptr;
@@ -228,18 +120,8 @@ bool window::open(std::string &error)
     scene_.unit = fixed_scale_ > 0 ? static_cast<float>(fixed_scale_) : content_scale(window_);
     if (!load_fonts(scene_, error))
         return false;
-    backend_ = ImGui_ImplGlfw_InitForVulkan(window_, true);
-    /* In place of ImGui's, which get what was typed when its turn has come. */
-    glfwSetKeyCallback(window_, [](GLFWwindow *w, int code, int scancode, int event, int mods) {
-        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
-        self->typed_.push_back({code, scancode, event, mods, 0});
-        self->touched_ = true;
-    });
-    glfwSetCharCallback(window_, [](GLFWwindow *w, unsigned character) {
-        auto *self = static_cast<window *>(glfwGetWindowUserPointer(w));
-        self->typed_.push_back({0, 0, 0, 0, character});
-        self->touched_ = true;
-    });
+    backend_ = ImGui_ImplGlfw_InitForVulkan(window_, false);
+    input_.listen(window_);
     uint32_t n = 0;
     const char **names = glfwGetRequiredInstanceExtensions(&n);
     if (!gpu_.open_instance({names, names + n}, error))
@@ -260,7 +142,7 @@ bool window::make_swapchain(std::string &error)
 {
     int width = 0, height = 0;
     glfwGetFramebufferSize(window_, &width, &height);
-    stale_ = false;
+    stale_ = input_.resized = false;
     return swapchain_->make(static_cast<uint32_t>(width), static_cast<uint32_t>(height), error);
 }
 
@@ -279,7 +161,7 @@ bool window::load_letters(float scale, std::string &error)
 
 bool window::draw(std::string &error)
 {
-    if (stale_ && !make_swapchain(error))
+    if ((stale_ || input_.resized) && !make_swapchain(error))
         return false;
     if (swapchain_->is_empty())
         return true;
@@ -292,13 +174,9 @@ bool window::draw(std::string &error)
     if (stale_)
         return true;
     report_.begin_frame();
-    take_typed();
+    input_.take();
     ImGui_ImplVulkan_NewFrame();
-    ImGui_ImplGlfw_NewFrame();
-    ImGui::NewFrame();
-    if (leave_field_)
-        ImGui::SetWindowFocus(nullptr);
-    leave_field_ = false;
+    input_.begin_frame();
     draw_frame(scene_);
     ImGui::Render();
     if (!swapchain_->draw(clear_value(scene_.colours().background), stale_, error))
@@ -317,8 +195,7 @@ bool window::take_picture(const std::string &path, std::string &error)
     if (!target.open(swapchain_->format(), size.width, size.height, error))
         return false;
     ImGui_ImplVulkan_NewFrame();
-    ImGui_ImplGlfw_NewFrame();
-    ImGui::NewFrame();
+    input_.begin_frame();
     scene_.clean = true;
     draw_frame(scene_);
     scene_.clean = false;
@@ -396,12 +273,17 @@ double window::patience() const
     return scene_.live ? 1 : idle_seconds;
 }
 
+bool window::is_over() const
+{
+    return glfwWindowShouldClose(window_) || scene_.state.quit;
+}
+
 bool window::show(std::string &error)
 {
     double last = glfwGetTime();
     int settle = frames_to_settle;
-    while (!glfwWindowShouldClose(window_) && !scene_.state.quit) {
-        touched_ = false;
+    while (!is_over()) {
+        input_.touched = false;
         double begun = glfwGetTime();
         take_news();
         if (!draw(error))
@@ -414,25 +296,28 @@ bool window::show(std::string &error)
             settle = frames_to_settle;
         }
         write_title();
+        /* What this frame did not take is the next one's, at once. */
+        const bool behind = input_.waits() && !swapchain_->is_empty();
         do {
             /* Not before the next frame is due, unless there is nothing to wait for. */
             double due = begun + frame_seconds - glfwGetTime(), wait = due;
-            if (settle <= 0 && typed_.empty())
+            if (settle <= 0)
                 wait = std::min(scene_.state.playing ? 1 / scene_.state.speed - scene_.state.waited
                                                      : idle_seconds,
                                 patience());
-            glfwWaitEventsTimeout(std::max({wait, due, 0.001}));
+            if (behind)
+                glfwPollEvents();
+            else
+                glfwWaitEventsTimeout(std::max({wait, due, 0.001}));
             double now = glfwGetTime();
             const bool blinks = ImGui::GetIO().WantTextInput && now - begun > toast_seconds;
-            if (advance(scene_.state, now - last) || touched_ || !typed_.empty() || stale_ || take_news() ||
-                blinks || ImGui::IsAnyMouseDown())
+            if (advance(scene_.state, now - last) || input_.touched || input_.waits() || stale_ ||
+                input_.resized || take_news() || blinks || ImGui::IsAnyMouseDown())
                 settle = frames_to_settle;
             last = now;
-        } while ((settle <= 0 || glfwGetTime() - begun < frame_seconds) && !glfwWindowShouldClose(window_) &&
-                 !scene_.state.quit);
+        } while (!behind && (settle <= 0 || glfwGetTime() - begun < frame_seconds) && !is_over());
     }
-    if (glfwWindowShouldClose(window_) || scene_.state.quit)
-        glfwHideWindow(window_);
+    glfwHideWindow(window_);
     poll_exports(scene_, jobs_, true);
     return true;
 }
