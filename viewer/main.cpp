@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 
 #include "options.h"
@@ -15,6 +16,9 @@ namespace
 {
 
 enum { exit_good = 0, exit_failed = 1, exit_usage = 2 };
+
+/* A live run has so long to end what it is at. An evaluation takes less on most devices. */
+constexpr double last_seconds = 1;
 
 int complain(const std::string &sentence)
 {
@@ -70,6 +74,18 @@ bool set_state(const options &o, scene &s, std::string &error)
     return true;
 }
 
+/* In a window or as pictures; returns how the program ends. */
+int show(const options &o, scene &s)
+{
+    std::string error, unsaved;
+    bool good = o.offscreen() ? export_pictures(o, s, error) : show_window(o, s, error);
+    if (!o.save.empty() && is_unsaved(s) && !save_recording(s, o.save, unsaved))
+        return complain(unsaved);
+    if (!good)
+        return complain(error);
+    return s.state.fatal ? exit_failed : exit_good;
+}
+
 int start(const std::vector<std::string> &words)
 {
     options o;
@@ -101,15 +117,13 @@ int start(const std::vector<std::string> &words)
         return complain(error);
     if (s.live && o.select >= 0 && o.select < static_cast<int64_t>(s.state.length))
         s.state.selected = o.select;
-    bool good = o.offscreen() ? export_pictures(o, s, error) : show_window(o, s, error);
-    std::string unsaved;
-    if (!o.save.empty() && is_unsaved(s) && !save_recording(s, o.save, unsaved)) {
-        complain(unsaved);
-        return exit_failed;
+    const int code = show(o, s);
+    if (s.live && !s.live->end(last_seconds)) {
+        /* Nobody waits for kernels that nothing will run. All that is written is in its files. */
+        fflush(nullptr);
+        std::_Exit(code);
     }
-    if (!good)
-        return complain(error);
-    return s.state.fatal ? exit_failed : exit_good;
+    return code;
 }
 
 } // namespace

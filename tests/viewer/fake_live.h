@@ -124,6 +124,10 @@ class fake_live final : public viewer::live_run
             ids.push_back(c - 'a' + 1);
         return text != "?";
     }
+    bool end(double) override
+    {
+        return true;
+    }
     bool save(const std::string &, std::string &error) const override
     {
         error = "no";

@@ -87,6 +87,10 @@ class live_run_thread final : public live_run
 
     bool tokenize(const std::string &text, std::vector<int32_t> &ids) const override;
     bool save(const std::string &path, std::string &error) const override;
+    bool end(double seconds) override
+    {
+        return !worker_ || worker_->end(seconds);
+    }
 
   private:
     bool refuse(std::string sentence);

@@ -91,6 +91,11 @@ class live_run : public run
 
     /* Writes the steps that are there as a recording. */
     virtual bool save(const std::string &path, std::string &error) const = 0;
+
+    /* Tells the thread to end, and waits for it. False: after so many seconds it is still at something that
+     * cannot be interrupted, such as kernels that the driver compiles. Nothing but the end of the program, or
+     * of this object, which waits, may follow. */
+    virtual bool end(double seconds) = 0;
 };
 
 } // namespace viewer

@@ -1,6 +1,7 @@
 #include "live/live_worker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <new>
 
@@ -62,11 +63,7 @@ live_worker::live_worker(live_source source) : source_(std::move(source)), threa
 
 live_worker::~live_worker()
 {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        quit_ = true;
-    }
-    wake_.notify_all();
+    end(0);
     thread_.join();
 }
 
@@ -137,6 +134,14 @@ void live_worker::keep_going(uint32_t n_steps)
             news_.state = task_state::going;
     }
     wake_.notify_all();
+}
+
+bool live_worker::end(double seconds)
+{
+    std::unique_lock<std::mutex> lock(mutex_);
+    quit_ = true;
+    wake_.notify_all();
+    return over_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return closed_; });
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------- */
@@ -253,9 +258,12 @@ void live_worker::work()
     }
     lock.unlock();
     close();
+    lock.lock();
+    closed_ = true;
+    over_.notify_all();
 }
 
-void live_worker::end(uint64_t ticket, task_state state, const std::string &problem)
+void live_worker::end_task(uint64_t ticket, task_state state, const std::string &problem)
 {
     std::lock_guard<std::mutex> lock(mutex_);
     news_.ticket = ticket;
@@ -272,7 +280,7 @@ void live_worker::run(const live_task &task)
     try {
         r.start = task.from.tokens;
         if (task.anew && !make_start(task.settings, model_, r.start, problem))
-            return end(task.ticket, task_state::failed, problem);
+            return end_task(task.ticket, task_state::failed, problem);
         std::vector<int32_t> shown = r.start;
         if (task.anew && model_.info.family == VKDLM_FAMILY_MASKED)
             /* What later stages fill is masked from the beginning. */
@@ -285,7 +293,7 @@ void live_worker::run(const live_task &task)
         news_.start = std::move(shown);
         changed_ = true;
     } catch (const std::bad_alloc &) {
-        return end(task.ticket, task_state::failed, "not enough memory for what the run begins from");
+        return end_task(task.ticket, task_state::failed, "not enough memory for what the run begins from");
     }
     vkdlm_status status = keeps_on(task.ticket) ? VKDLM_OK : VKDLM_CANCELLED;
     if (!status && !session_)
@@ -293,17 +301,17 @@ void live_worker::run(const live_task &task)
     if (!status)
         status = model_.info.family == VKDLM_FAMILY_CAUSAL ? complete(r, &err) : generate(r, &err);
     if (r.out_of_memory)
-        return end(task.ticket, task_state::failed, "not enough memory for the steps of the run");
+        return end_task(task.ticket, task_state::failed, "not enough memory for the steps of the run");
     if (status == VKDLM_OK)
-        return end(task.ticket, task_state::finished, "");
+        return end_task(task.ticket, task_state::finished, "");
     if (status == VKDLM_CANCELLED)
-        return end(task.ticket, task_state::stopped, "");
+        return end_task(task.ticket, task_state::stopped, "");
     if (status != VKDLM_INVALID_ARGUMENT) {
         /* The next run has a session that nothing has gone wrong with. */
         vkdlm_session_destroy(session_);
         session_ = nullptr;
     }
-    end(task.ticket, task_state::failed, err.message);
+    end_task(task.ticket, task_state::failed, err.message);
 }
 
 vkdlm_status live_worker::generate(task_run &r, vkdlm_error *err)

@@ -50,7 +50,7 @@ class live_worker
 {
   public:
     explicit live_worker(live_source source);
-    ~live_worker(); /* waits for one evaluation at most */
+    ~live_worker(); /* end(), however long it takes */
     live_worker(const live_worker &) = delete;
     live_worker &operator=(const live_worker &) = delete;
 
@@ -69,6 +69,8 @@ class live_worker
     void pause();
     void resume();
     void single_step();
+    /* Stops what is run, and closes the model. False: it is not over within so many seconds. */
+    bool end(double seconds);
 
   private:
     struct task_run;
@@ -84,7 +86,7 @@ class live_worker
     bool told_to_stop(uint64_t ticket) const; /* under the mutex */
     bool keeps_on(uint64_t ticket);
     template <typename T> bool publish(uint64_t ticket, std::vector<T> live_news::*list, T step, bool last);
-    void end(uint64_t ticket, task_state state, const std::string &problem);
+    void end_task(uint64_t ticket, task_state state, const std::string &problem);
 
     static bool on_upload(void *user, uint64_t done_bytes, uint64_t total_bytes);
     static bool on_step(void *user, const vkdlm_step *step);
@@ -98,12 +100,12 @@ class live_worker
     vkdlm_session *session_ = nullptr;
 
     std::mutex mutex_; /* of all below */
-    std::condition_variable wake_;
+    std::condition_variable wake_, over_;
     live_news news_;
     bool changed_ = true;
     std::optional<live_task> next_;
     uint64_t cancelled_ = 0; /* tasks up to this ticket */
-    bool quit_ = false, paused_ = false;
+    bool quit_ = false, closed_ = false, paused_ = false;
     uint32_t n_single_ = 0; /* steps until it pauses by itself, 0: it does not */
 
     std::thread thread_;
