@@ -3,14 +3,17 @@
  * A file is in the safetensors format, so that it can be opened by any library for it. Its __metadata__ has
  * `format` "denoising-trajectory", `version` "1", `kind` "masked" or "flow", and `model`, `sampler` (JSON of
  * every option; first_sample is that of the recorded sample), `seed`, `device`, `prompt`, `tokenizer`,
- * `mask_id`, `l2d`. Tensors of a masked run with S evaluations, L positions and K candidates: tokens I32 [S +
- * 1, L] (row 0: the start), time F32 [S + 1], nfe I32 [S + 1] (cumulative), topk_ids I32 [S, L, K],
- * topk_probs F32 [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns, device_ns I64 [S]; of a
- * flow's run with N new tokens, E evaluations in all and a diffusion space of n dimensions: token_index I32
- * [E], t F32 [E], x F32 [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs F32 [E, K], entropy F32 [E],
- * wd_norm F32 [E], tokens I32 [N], device_ns I64 [E]; of both, the text of the ids that occur: piece_ids I32
- * [P] (ascending), piece_bytes U8 [..], piece_offsets I32 [P + 1]. A run that went on from another's place
- * begins at the time of that place; of a flow, tokens has those before it, which have no evaluations.
+ * `mask_id`, `l2d`, and where they are known `prompt_kind` (text, template, chat, ids or lines: what `prompt`
+ * is) and `resumptions` (JSON: where the run was gone on with, by which edits and options). `sampler` and
+ * `seed` are those that it began with. Tensors of a masked run with S evaluations, L positions and K
+ * candidates: tokens I32 [S + 1, L] (row 0: the start), time F32 [S + 1], nfe I32 [S + 1] (cumulative),
+ * topk_ids I32 [S, L, K], topk_probs F32 [S, L, K], entropy F32 [S, L], confidence F32 [S, L], host_ns,
+ * device_ns I64 [S]; of a flow's run with N new tokens, E evaluations in all and a diffusion space of n
+ * dimensions: token_index I32 [E], t F32 [E], x F32 [E, n], xhat_id I32 [E], topk_ids I32 [E, K], topk_probs
+ * F32 [E, K], entropy F32 [E], wd_norm F32 [E], tokens I32 [N], device_ns I64 [E], and where it is known
+ * prompt_ids I32 [M]; of both, the text of the ids that occur: piece_ids I32 [P] (ascending), piece_bytes U8
+ * [..], piece_offsets I32 [P + 1]. A run that went on from another's place begins at the time of that place;
+ * of a flow, tokens has those before it, which have no evaluations.
  *
  * Thread rules: an open trajectory is immutable and may be read from any thread; a recorder belongs to one.
  */
@@ -33,6 +36,37 @@ typedef enum vkdlm_trajectory_kind {
 
 typedef struct vkdlm_trajectory vkdlm_trajectory;
 
+/* What the text of a prompt is. */
+typedef enum vkdlm_prompt_kind {
+    VKDLM_PROMPT_UNKNOWN,
+    VKDLM_PROMPT_TEXT,
+    VKDLM_PROMPT_TEMPLATE, /* a text with [MASK] in it */
+    VKDLM_PROMPT_CHAT,     /* a user's message, which stood in the model's template */
+    VKDLM_PROMPT_IDS,      /* numbers */
+    VKDLM_PROMPT_LINES,    /* a line of JSON */
+    VKDLM_PROMPT_COUNT
+} vkdlm_prompt_kind;
+
+/* "text", "template", "chat", "ids", "lines"; "" of another value. */
+VKDLM_API const char *vkdlm_prompt_kind_name(vkdlm_prompt_kind kind);
+
+/* A position that was changed by hand. Ids are -1 for a mask; of a flow `to` then says that the token was
+ * drawn anew, and `from` that there was none yet. */
+typedef struct vkdlm_trajectory_edit {
+    uint32_t position;
+    int32_t from, to;
+} vkdlm_trajectory_edit;
+
+/* A place where a run was stopped and gone on with. Step `step` (of a flow: the new tokens up to there) has
+ * the edits; what follows was made with these options. */
+typedef struct vkdlm_trajectory_resumption {
+    uint32_t step;
+    uint32_t n_edits;
+    const vkdlm_trajectory_edit *edits; /* [n_edits], positions ascending */
+    const char *sampler; /* JSON as that of the recording; it has first_step, first_time or first_token */
+    uint64_t seed;
+} vkdlm_trajectory_resumption;
+
 /* Pointers live as long as the trajectory; texts are UTF-8 without NUL, "" when the file has none. */
 typedef struct vkdlm_trajectory_info {
     vkdlm_trajectory_kind kind;
@@ -47,14 +81,19 @@ typedef struct vkdlm_trajectory_info {
     uint32_t dim;           /* n */
     const int32_t *tokens;  /* [n_tokens] */
     uint32_t n_pieces;
+    uint32_t n_prompt_ids;     /* of a flow, the tokens before the new ones; 0: the file does not tell */
+    const int32_t *prompt_ids; /* [n_prompt_ids] */
+    uint32_t n_resumptions;
+    const vkdlm_trajectory_resumption *resumptions; /* [n_resumptions], steps ascending */
+    vkdlm_prompt_kind prompt_kind;
     const char *model, *sampler, *seed, *device, *prompt, *tokenizer, *l2d;
 } vkdlm_trajectory_info;
 
 /* Opens a file through mmap and checks every tensor's type and shape, that ids are not negative (candidates:
- * -1 or more), that pieces are ascending and their offsets within the bytes, and that evaluations follow one
- * another. Floats may be anything. Errors: NOT_FOUND, IO, MALFORMED (file, tensor, expected, found),
- * UNSUPPORTED (another version), OUT_OF_HOST_MEMORY. *out is NULL on failure; NULL may be closed. The file
- * must not shrink while it is open. */
+ * -1 or more), that pieces are ascending and their offsets within the bytes, that evaluations follow one
+ * another, and that resumptions and their edits lie in the run. Floats may be anything. Errors: NOT_FOUND,
+ * IO, MALFORMED (file, tensor, expected, found), UNSUPPORTED (another version), OUT_OF_HOST_MEMORY. *out is
+ * NULL on failure; NULL may be closed. The file must not shrink while it is open. */
 VKDLM_API vkdlm_status vkdlm_trajectory_open(const char *path, vkdlm_trajectory **out, vkdlm_error *err);
 VKDLM_API void vkdlm_trajectory_close(vkdlm_trajectory *trajectory);
 
@@ -146,6 +185,9 @@ typedef struct vkdlm_recorder_options {
     const char *model; /* of the metadata, UTF-8; NULL: "" */
     const char *device;
     const char *prompt;
+    vkdlm_prompt_kind prompt_kind;
+    const vkdlm_trajectory_resumption *resumptions; /* [n_resumptions], steps ascending */
+    uint32_t n_resumptions;
     const char *tokenizer_path;
     const char *l2d;                  /* where the diffusion path is, unless it belongs to the model */
     const vkdlm_tokenizer *tokenizer; /* gives the pieces and must outlive the recorder; NULL: no pieces */

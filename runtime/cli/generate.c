@@ -111,6 +111,17 @@ vkdlm_status generate_refuse_base(vkdlm_error *err)
                        "'--trajectory' records the diffusion path, which '--steps 0' leaves out");
 }
 
+static vkdlm_prompt_kind prompt_kind(const generate_values *v)
+{
+    if (v->prompts.given)
+        return VKDLM_PROMPT_LINES;
+    if (v->ids.given)
+        return VKDLM_PROMPT_IDS;
+    if (v->template_text.given)
+        return VKDLM_PROMPT_TEMPLATE;
+    return v->chat.given ? VKDLM_PROMPT_CHAT : VKDLM_PROMPT_TEXT;
+}
+
 vkdlm_status generate_record(generate_run *r, const vkdlm_generate_options *masked,
                              const vkdlm_complete_options *flow, vkdlm_error *err)
 {
@@ -129,6 +140,7 @@ vkdlm_status generate_record(generate_run *r, const vkdlm_generate_options *mask
         .model = r->engine.path,
         .device = r->engine.device_info.name,
         .prompt = r->given,
+        .prompt_kind = prompt_kind(r->values),
         .tokenizer_path = r->engine.tokenizer_path,
         .l2d = r->engine.l2d,
         .tokenizer = r->engine.tokenizer,

@@ -13,6 +13,7 @@
 #include "output_file.h"
 #include "report.h"
 #include "trajectory_export.h"
+#include "trajectory_resumptions.h"
 
 typedef struct trajectory_values {
     common_values common;
@@ -96,32 +97,44 @@ static summary summarise(const vkdlm_trajectory *t, const vkdlm_trajectory_info 
     return s;
 }
 
-static vkdlm_status report_json(const vkdlm_trajectory_info *info, const summary *s, vkdlm_error *err)
+/* "" is unknown. */
+static json_t *kind_json(const vkdlm_trajectory_info *info)
+{
+    return info->prompt_kind ? report_string(vkdlm_prompt_kind_name(info->prompt_kind)) : json_null();
+}
+
+static vkdlm_status report_json(const vkdlm_trajectory *t, const vkdlm_trajectory_info *info,
+                                const summary *s, vkdlm_error *err)
 {
     bool masked = info->kind == VKDLM_TRAJECTORY_MASKED;
     json_error_t why;
     json_t *sampler = json_loads(info->sampler, 0, &why);
     return report_object(
-        json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", //
-                  "kind", masked ? "masked" : "flow",                                              //
-                  "model", info->model,                                                            //
-                  "l2d", info->l2d,                                                                //
-                  "sampler", sampler ? sampler : json_string(info->sampler),                       //
-                  "seed", info->seed,                                                              //
-                  "device", info->device,                                                          //
-                  "prompt", info->prompt,                                                          //
-                  "tokenizer", info->tokenizer,                                                    //
-                  "steps", masked ? report_count(info->n_steps) : json_null(),                     //
-                  "length", report_count(masked ? info->length : info->n_tokens),                  //
-                  "dim", masked ? json_null() : report_count(info->dim),                           //
-                  "candidates", report_count(info->n_candidates),                                  //
-                  "pieces", report_count(info->n_pieces),                                          //
-                  "evaluations", report_count(s->evaluations),                                     //
-                  masked ? "filled" : "refined", report_count(s->committed),                       //
-                  "mean_confidence", report_real(s->confidence),                                   //
-                  "mean_entropy", report_real(s->entropy),                                         //
-                  "host_seconds", masked ? report_real((double)s->host_ns * 1e-9) : json_null(),   //
-                  "device_seconds", report_real((double)s->device_ns * 1e-9)),
+        json_pack(
+            "{s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", //
+            "kind", masked ? "masked" : "flow",                                                          //
+            "model", info->model,                                                                        //
+            "l2d", info->l2d,                                                                            //
+            "sampler", sampler ? sampler : json_string(info->sampler),                                   //
+            "seed", info->seed,                                                                          //
+            "device", info->device,                                                                      //
+            "prompt", info->prompt,                                                                      //
+            "tokenizer", info->tokenizer,                                                                //
+            "prompt_kind", kind_json(info),                                                              //
+            "prompt_ids",
+            info->n_prompt_ids ? report_ids(info->prompt_ids, info->n_prompt_ids) : json_null(), //
+            "steps", masked ? report_count(info->n_steps) : json_null(),                         //
+            "length", report_count(masked ? info->length : info->n_tokens),                      //
+            "dim", masked ? json_null() : report_count(info->dim),                               //
+            "candidates", report_count(info->n_candidates),                                      //
+            "pieces", report_count(info->n_pieces),                                              //
+            "evaluations", report_count(s->evaluations),                                         //
+            masked ? "filled" : "refined", report_count(s->committed),                           //
+            "mean_confidence", report_real(s->confidence),                                       //
+            "mean_entropy", report_real(s->entropy),                                             //
+            "host_seconds", masked ? report_real((double)s->host_ns * 1e-9) : json_null(),       //
+            "device_seconds", report_real((double)s->device_ns * 1e-9),                          //
+            "resumptions", trajectory_resumptions_json(t)),
         err);
 }
 
@@ -137,19 +150,22 @@ __attribute__((format(printf, 3, 4))) static vkdlm_status field(vkdlm_error *err
     return info_report_field(name, text, err);
 }
 
-static vkdlm_status report_table(const vkdlm_trajectory_info *info, const summary *s, vkdlm_error *err)
+static vkdlm_status report_table(const vkdlm_trajectory *t, const vkdlm_trajectory_info *info,
+                                 const summary *s, vkdlm_error *err)
 {
     bool masked = info->kind == VKDLM_TRAJECTORY_MASKED;
     const struct {
         const char *name, *value;
-    } texts[] = {{"kind", masked ? "masked diffusion" : "autoregressive with a diffusion path"},
-                 {"model", info->model},
-                 {"path", info->l2d},
-                 {"sampler", info->sampler},
-                 {"seed", info->seed},
-                 {"device", info->device},
-                 {"prompt", info->prompt},
-                 {"tokenizer", info->tokenizer}};
+    } texts[] = {
+        {"kind", masked ? "masked diffusion" : "autoregressive with a diffusion path"},
+        {"model", info->model},
+        {"path", info->l2d},
+        {"sampler", info->sampler},
+        {"seed", info->seed},
+        {"device", info->device},
+        {"prompt", info->prompt},
+        {"prompt given as", info->prompt_kind ? vkdlm_prompt_kind_name(info->prompt_kind) : "not told"},
+        {"tokenizer", info->tokenizer}};
     vkdlm_status status = VKDLM_OK;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
         status = info_report_field(texts[i].name, texts[i].value, err);
@@ -176,7 +192,7 @@ static vkdlm_status report_table(const vkdlm_trajectory_info *info, const summar
                        (double)s->device_ns * 1e-9);
     if (!status && !masked)
         status = field(err, "time", "%.3f s on the device", (double)s->device_ns * 1e-9);
-    return status;
+    return status ? status : trajectory_resumptions_report(t, err);
 }
 
 static vkdlm_status show_info(const trajectory_values *v, const vkdlm_trajectory *t, vkdlm_error *err)
@@ -184,7 +200,7 @@ static vkdlm_status show_info(const trajectory_values *v, const vkdlm_trajectory
     vkdlm_trajectory_info info;
     vkdlm_trajectory_get_info(t, &info);
     summary s = summarise(t, &info);
-    return v->common.json.given ? report_json(&info, &s, err) : report_table(&info, &s, err);
+    return v->common.json.given ? report_json(t, &info, &s, err) : report_table(t, &info, &s, err);
 }
 
 /* ---- export ------------------------------------------------------------------------------------------- */

@@ -32,8 +32,8 @@ static bool depth_is_bounded(const char *text, size_t n_bytes)
     return true;
 }
 
-vkdlm_status json_parse_object(const char *text, size_t n_bytes, const char *where, json_t **out,
-                               vkdlm_error *err)
+static vkdlm_status parse(const char *text, size_t n_bytes, const char *where, bool array, json_t **out,
+                          vkdlm_error *err)
 {
     *out = NULL;
     if (!depth_is_bounded(text, n_bytes))
@@ -47,12 +47,25 @@ vkdlm_status json_parse_object(const char *text, size_t n_bytes, const char *whe
     if (!root)
         return error_set(err, VKDLM_MALFORMED, "%s: expected JSON, found an error at byte %d: %s", where,
                          why.position, why.text);
-    if (!json_is_object(root)) {
+    if (json_is_array(root) != array) {
         json_decref(root);
-        return error_set(err, VKDLM_MALFORMED, "%s: expected a JSON object, found an array", where);
+        return error_set(err, VKDLM_MALFORMED, "%s: expected a JSON %s, found %s", where,
+                         array ? "array" : "object", array ? "an object" : "an array");
     }
     *out = root;
     return VKDLM_OK;
+}
+
+vkdlm_status json_parse_object(const char *text, size_t n_bytes, const char *where, json_t **out,
+                               vkdlm_error *err)
+{
+    return parse(text, n_bytes, where, false, out, err);
+}
+
+vkdlm_status json_parse_array(const char *text, size_t n_bytes, const char *where, json_t **out,
+                              vkdlm_error *err)
+{
+    return parse(text, n_bytes, where, true, out, err);
 }
 
 vkdlm_status json_open(const char *path, json_t **out, vkdlm_error *err)

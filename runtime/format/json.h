@@ -18,6 +18,10 @@
 vkdlm_status json_parse_object(const char *text, size_t n_bytes, const char *where, json_t **out,
                                vkdlm_error *err);
 
+/* The same of text that holds one array. */
+vkdlm_status json_parse_array(const char *text, size_t n_bytes, const char *where, json_t **out,
+                              vkdlm_error *err);
+
 /* The object in the file at `path`, through file_map_open, at most JSON_MAX_FILE_BYTES. */
 vkdlm_status json_open(const char *path, json_t **out, vkdlm_error *err);
 

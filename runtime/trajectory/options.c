@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "format/json.h"
+#include "trajectory.h"
 
 enum kind { COUNT32, COUNT64, NUMBER, FLAG, NOT_FLAG /* the field says the opposite */, NAME };
 
@@ -159,19 +160,25 @@ static bool write_members(json_t *object, const member *list, size_t n, const vo
     return true;
 }
 
-/* With as few digits as give the same numbers when they are read again. Takes the object over. */
-static char *write_text(json_t *object, bool good)
+char *trajectory_json_text(const json_t *value)
 {
     char *text = NULL;
-    for (size_t digits = 12; good && digits <= DBL_DECIMAL_DIG; digits++) {
+    for (size_t digits = 12; digits <= DBL_DECIMAL_DIG; digits++) {
         free(text);
-        text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(digits));
+        text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(digits));
         json_t *again = text ? json_loads(text, 0, NULL) : NULL;
-        bool same = again && json_equal(object, again);
+        bool same = again && json_equal(value, again);
         json_decref(again);
         if (!text || same)
             break;
     }
+    return text;
+}
+
+/* Takes the object over. */
+static char *write_text(json_t *object, bool good)
+{
+    char *text = good ? trajectory_json_text(object) : NULL;
     json_decref(object);
     return text;
 }

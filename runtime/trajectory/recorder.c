@@ -23,7 +23,7 @@
 /* Rows of the spool that are read at once. */
 #define BLOCK_BYTES ((uint64_t)1 << 20)
 
-enum { N_METADATA = 11 };
+enum { N_METADATA = 13, N_ALWAYS = 11 /* the others only where they have a text */ };
 
 struct vkdlm_recorder {
     char *path;
@@ -47,6 +47,8 @@ struct vkdlm_recorder {
     float start_time;
     int32_t *tokens; /* flow, [n_tokens] */
     uint32_t n_tokens, token_capacity;
+    int32_t *prompt; /* flow, [n_prompt]; NULL until a token came */
+    uint32_t n_prompt;
     uint8_t *seen; /* bits of the ids that occur, [n_seen_bytes] */
     size_t n_seen_bytes;
 
@@ -54,9 +56,9 @@ struct vkdlm_recorder {
     vkdlm_error error;
 };
 
-static const char *const metadata_keys[N_METADATA] = {"format",    "version", "kind",   "model",
-                                                      "sampler",   "seed",    "device", "prompt",
-                                                      "tokenizer", "mask_id", "l2d"};
+static const char *const metadata_keys[N_METADATA] = {
+    "format", "version",   "kind",    "model", "sampler",     "seed",       "device",
+    "prompt", "tokenizer", "mask_id", "l2d",   "prompt_kind", "resumptions"};
 
 /* ---- rows ------------------------------------------------------------------------------------------- */
 
@@ -295,6 +297,19 @@ static bool add_token(vkdlm_recorder *r, int32_t token)
     return see(r, &token, 1);
 }
 
+/* What stands before the new tokens. */
+static bool take_prompt(vkdlm_recorder *r, const int32_t *tokens, uint32_t n)
+{
+    if (r->prompt)
+        return true;
+    r->prompt = malloc(n * sizeof *tokens + 1);
+    if (!r->prompt)
+        return failed(r, out_of_memory(r, &r->error));
+    memcpy(r->prompt, tokens, n * sizeof *tokens);
+    r->n_prompt = n;
+    return see(r, tokens, n);
+}
+
 bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step)
 {
     vkdlm_recorder *r = recorder;
@@ -302,6 +317,8 @@ bool vkdlm_recorder_on_token(void *recorder, const vkdlm_token_step *step)
         return false;
     if (step->sample != r->sample)
         return true;
+    if (step->length > step->index && !take_prompt(r, step->tokens, step->length - step->index - 1))
+        return false;
     /* Of a run that goes on behind new tokens, those stand before the first. */
     while (r->n_tokens < step->index) {
         uint32_t before = step->index - r->n_tokens;
@@ -397,7 +414,8 @@ static void list_tensor(const vkdlm_recorder *r, const pieces *p, const trajecto
 {
     const uint64_t sizes[TRAJECTORY_N_SIZES] = {
         [SIZE_STEPS] = r->n_rows,    [SIZE_LENGTH] = r->length, [SIZE_CANDIDATES] = r->n_candidates,
-        [SIZE_TOKENS] = r->n_tokens, [SIZE_PIECES] = p->n,      [SIZE_BYTES] = p->size};
+        [SIZE_TOKENS] = r->n_tokens, [SIZE_PIECES] = p->n,      [SIZE_BYTES] = p->size,
+        [SIZE_PROMPT] = r->n_prompt};
     vkdlm_tensor_spec *to = &c->specs[c->n];
     *to = (vkdlm_tensor_spec){.name = spec->name, .dtype = spec->dtype, .n_dims = spec->n_dims};
     for (uint32_t d = 0; d < spec->n_dims; d++)
@@ -415,13 +433,16 @@ static void list_contents(const vkdlm_recorder *r, const pieces *p, contents *c)
 {
     static const int32_t start_nfe = 0;
     for (uint32_t i = 0; i < trajectory_n_tensors[r->kind]; i++)
-        list_tensor(r, p, &trajectory_tensors[r->kind][i], i, c);
+        if (r->n_prompt || !trajectory_tensors[r->kind][i].optional)
+            list_tensor(r, p, &trajectory_tensors[r->kind][i], i, c);
     if (r->kind == VKDLM_TRAJECTORY_MASKED) {
         set_head(c, MASKED_TOKENS, r->start, r->length * sizeof *r->start);
         set_head(c, MASKED_TIME, &r->start_time, sizeof r->start_time);
         set_head(c, MASKED_NFE, &start_nfe, sizeof start_nfe);
     } else {
         set_head(c, FLOW_TOKENS, r->tokens, r->n_tokens * sizeof *r->tokens);
+        if (r->n_prompt)
+            set_head(c, FLOW_PROMPT_IDS, r->prompt, r->n_prompt * sizeof *r->prompt);
     }
     uint32_t first = c->n;
     for (uint32_t i = 0; i < TRAJECTORY_N_PIECE_TENSORS; i++)
@@ -455,9 +476,12 @@ static vkdlm_status write_tensor(const vkdlm_recorder *r, const contents *c, uin
 static vkdlm_status write_file(const vkdlm_recorder *r, const contents *c, vkdlm_error *err)
 {
     const char *metadata[N_METADATA][2];
+    uint32_t n_metadata = 0;
     for (int i = 0; i < N_METADATA; i++) {
-        metadata[i][0] = metadata_keys[i];
-        metadata[i][1] = r->metadata[i];
+        if (i >= N_ALWAYS && !*r->metadata[i])
+            continue;
+        metadata[n_metadata][0] = metadata_keys[i];
+        metadata[n_metadata++][1] = r->metadata[i];
     }
     uint64_t block_rows = r->row_bytes < BLOCK_BYTES ? BLOCK_BYTES / (r->row_bytes + 1) + 1 : 1;
     unsigned char *block = malloc((size_t)(block_rows * r->row_bytes + 1));
@@ -465,7 +489,7 @@ static vkdlm_status write_file(const vkdlm_recorder *r, const contents *c, vkdlm
         return out_of_memory(r, err);
     vkdlm_tensors_writer *writer = NULL;
     vkdlm_status status = vkdlm_tensors_writer_create(
-        r->path, c->specs, c->n, (const char *const(*)[2])metadata, N_METADATA, &writer, err);
+        r->path, c->specs, c->n, (const char *const(*)[2])metadata, n_metadata, &writer, err);
     /* The order of the file: larger elements first. */
     for (size_t size = 8; size && !status; size /= 2)
         for (uint32_t i = 0; i < c->n && !status; i++)
@@ -513,6 +537,7 @@ void vkdlm_recorder_abort(vkdlm_recorder *recorder)
         free(recorder->metadata[i]);
     free(recorder->seen);
     free(recorder->tokens);
+    free(recorder->prompt);
     free(recorder->start);
     free(recorder->row);
     free(recorder->path);
@@ -550,8 +575,9 @@ static char *write_options(const vkdlm_recorder_options *o)
     return vkdlm_complete_options_write(&flow, &o->info->flow);
 }
 
-static bool set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o)
+static vkdlm_status set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o, vkdlm_error *err)
 {
+    bool bad = false;
     char seed[24], mask_id[16];
     snprintf(seed, sizeof seed, "%" PRIu64, o->masked ? o->masked->seed : o->flow->seed);
     snprintf(mask_id, sizeof mask_id, "%" PRId32, r->mask_id);
@@ -565,12 +591,19 @@ static bool set_metadata(vkdlm_recorder *r, const vkdlm_recorder_options *o)
                                 copy_text(o->prompt),
                                 copy_text(o->tokenizer_path),
                                 copy_text(mask_id),
-                                copy_text(o->l2d)};
+                                copy_text(o->l2d),
+                                copy_text(vkdlm_prompt_kind_name(o->prompt_kind)),
+                                o->n_resumptions ? resumptions_write(o->resumptions, o->n_resumptions, &bad)
+                                                 : copy_text("")};
     memcpy(r->metadata, values, sizeof values);
+    if (bad)
+        return error_set(err, VKDLM_INVALID_ARGUMENT,
+                         "recording '%s': expected the sampler of every resumption to be a JSON object",
+                         r->path);
     for (int i = 0; i < N_METADATA; i++)
         if (!values[i])
-            return false;
-    return true;
+            return out_of_memory(r, err);
+    return VKDLM_OK;
 }
 
 /* t of the canvas that the run begins from. */
@@ -615,7 +648,9 @@ vkdlm_status vkdlm_recorder_create(const char *path, const vkdlm_recorder_option
     r->tokenizer = o->tokenizer;
     if (r->kind == VKDLM_TRAJECTORY_FLOW)
         r->length = o->info->flow.dim; /* should no token be refined */
-    vkdlm_status status = r->path && set_metadata(r, o) ? VKDLM_OK : out_of_memory(r, err);
+    vkdlm_status status =
+        r->path ? set_metadata(r, o, err)
+                : error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of memory recording '%s'", path);
     if (!status)
         status = probe_target(path, err);
     if (!status && (r->spool = spool_open(path)) < 0)

@@ -1,1 +1,1 @@
-set(TRAJECTORY_SOURCES layout.c options.c recorder.c spool.c trajectory.c)
+set(TRAJECTORY_SOURCES layout.c options.c recorder.c resumptions.c spool.c trajectory.c)

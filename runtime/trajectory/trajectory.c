@@ -19,6 +19,7 @@ struct vkdlm_trajectory {
     vkdlm_tensors *file;
     char *path;
     vkdlm_trajectory_info info;
+    vkdlm_trajectory_resumption *resumptions;
     column columns[TRAJECTORY_MAX_TENSORS]; /* of the kind's tensors, then the pieces */
 };
 
@@ -105,6 +106,8 @@ static vkdlm_status read_tensor(vkdlm_trajectory *t, const trajectory_tensor *sp
                                 vkdlm_error *err)
 {
     const vkdlm_tensor *tensor = vkdlm_tensors_find(t->file, spec->name);
+    if (!tensor && spec->optional)
+        return VKDLM_OK;
     if (!tensor)
         return error_set(err, VKDLM_MALFORMED, "'%s': expected tensor '%s', found none of this name",
                          path_of(t), spec->name);
@@ -173,6 +176,21 @@ static vkdlm_status read_mask_id(vkdlm_trajectory *t, vkdlm_error *err)
     return VKDLM_OK;
 }
 
+static vkdlm_status read_prompt_kind(vkdlm_trajectory *t, vkdlm_error *err)
+{
+    const char *text = text_of(t, "prompt_kind");
+    for (unsigned i = 0; i < VKDLM_PROMPT_COUNT; i++)
+        if (!strcmp(text, vkdlm_prompt_kind_name((vkdlm_prompt_kind)i))) {
+            t->info.prompt_kind = (vkdlm_prompt_kind)i;
+            return VKDLM_OK;
+        }
+    return error_set(
+        err, VKDLM_MALFORMED,
+        "'%s': expected \"prompt_kind\" in the metadata to be text, template, chat, ids or lines, "
+        "found \"%.40s\"",
+        path_of(t), text);
+}
+
 static vkdlm_status check_pieces(const vkdlm_trajectory *t, const sizes *known, vkdlm_error *err)
 {
     const int32_t *offsets = ids_of(t, TRAJECTORY_PIECE_OFFSETS);
@@ -222,6 +240,8 @@ static vkdlm_status read_tensors(vkdlm_trajectory *t, vkdlm_error *err)
         info->dim = (uint32_t)known.value[SIZE_LENGTH];
         info->n_tokens = (uint32_t)known.value[SIZE_TOKENS];
         info->tokens = ids_of(t, FLOW_TOKENS);
+        info->prompt_ids = ids_of(t, FLOW_PROMPT_IDS);
+        info->n_prompt_ids = info->prompt_ids ? (uint32_t)known.value[SIZE_PROMPT] : 0;
     }
     status = check_pieces(t, &known, err);
     return status == VKDLM_OK ? check_evaluations(t, err) : status;
@@ -245,7 +265,12 @@ vkdlm_status vkdlm_trajectory_open(const char *path, vkdlm_trajectory **out, vkd
     if (status == VKDLM_OK)
         status = read_mask_id(t, err);
     if (status == VKDLM_OK)
+        status = read_prompt_kind(t, err);
+    if (status == VKDLM_OK)
         status = read_tensors(t, err);
+    if (status == VKDLM_OK)
+        status = resumptions_read(vkdlm_tensors_metadata(t->file, "resumptions"), path, &t->info,
+                                  &t->resumptions, &t->info.n_resumptions, err);
     if (status != VKDLM_OK) {
         vkdlm_trajectory_close(t);
         return status;
@@ -258,6 +283,7 @@ vkdlm_status vkdlm_trajectory_open(const char *path, vkdlm_trajectory **out, vkd
     info->prompt = text_of(t, "prompt");
     info->tokenizer = text_of(t, "tokenizer");
     info->l2d = text_of(t, "l2d");
+    info->resumptions = t->resumptions;
     *out = t;
     return VKDLM_OK;
 }
@@ -268,6 +294,7 @@ void vkdlm_trajectory_close(vkdlm_trajectory *trajectory)
         return;
     for (uint32_t i = 0; i < TRAJECTORY_MAX_TENSORS; i++)
         free(trajectory->columns[i].copy);
+    resumptions_free(trajectory->resumptions, trajectory->info.n_resumptions);
     vkdlm_tensors_close(trajectory->file);
     free(trajectory->path);
     free(trajectory);

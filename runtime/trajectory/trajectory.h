@@ -2,6 +2,8 @@
 #ifndef RUNTIME_TRAJECTORY_H
 #define RUNTIME_TRAJECTORY_H
 
+#include <jansson.h>
+
 #include <vkdlm/tensors.h>
 #include <vkdlm/trajectory.h>
 
@@ -19,6 +21,7 @@ enum trajectory_size {
     SIZE_TOKENS, /* N of a flow */
     SIZE_PIECES,
     SIZE_BYTES,
+    SIZE_PROMPT, /* M of a flow */
     TRAJECTORY_N_SIZES
 };
 
@@ -42,6 +45,7 @@ typedef struct trajectory_tensor {
     enum trajectory_values values;
     uint32_t n_dims;
     trajectory_dim dims[3];
+    bool optional; /* it may be absent; the last one of its kind */
 } trajectory_tensor;
 
 /* Columns of a masked run, */
@@ -70,12 +74,13 @@ enum {
     FLOW_WD_NORM,
     FLOW_DEVICE_NS,
     FLOW_TOKENS,
+    FLOW_PROMPT_IDS,
     FLOW_N_TENSORS
 };
 
 /* and behind those of both, the pieces. */
 enum {
-    TRAJECTORY_PIECE_IDS = 10,
+    TRAJECTORY_PIECE_IDS = 11,
     TRAJECTORY_PIECE_BYTES,
     TRAJECTORY_PIECE_OFFSETS,
     TRAJECTORY_MAX_TENSORS,
@@ -86,5 +91,21 @@ enum {
 extern const trajectory_tensor *const trajectory_tensors[2];
 extern const uint32_t trajectory_n_tensors[2];
 extern const trajectory_tensor trajectory_piece_tensors[TRAJECTORY_N_PIECE_TENSORS];
+
+/* Reads what the metadata `resumptions` say; NULL is none. `info` tells the kind and the sizes of the run. A
+ * list is to be freed by resumptions_free. Errors: MALFORMED (file, member, expected, found),
+ * OUT_OF_HOST_MEMORY. */
+vkdlm_status resumptions_read(const char *text, const char *path, const vkdlm_trajectory_info *info,
+                              vkdlm_trajectory_resumption **out, uint32_t *n, vkdlm_error *err);
+void resumptions_free(vkdlm_trajectory_resumption *list, uint32_t n);
+
+/* The same as JSON, to be freed. NULL when there is no memory, or a sampler is no JSON object (*bad is true).
+ */
+char *resumptions_write(const vkdlm_trajectory_resumption *list, uint32_t n, bool *bad);
+
+/* JSON with as few digits as give the same numbers when they are read again, to be freed; NULL without
+ * memory.
+ */
+char *trajectory_json_text(const json_t *value);
 
 #endif

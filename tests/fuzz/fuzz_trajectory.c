@@ -39,6 +39,22 @@ static unsigned read_ids(const vkdlm_trajectory *t, const int32_t *ids, size_t n
     return sum;
 }
 
+static unsigned read_resumptions(const vkdlm_trajectory_info *info)
+{
+    const bool flow = info->kind == VKDLM_TRAJECTORY_FLOW;
+    unsigned sum = 0;
+    for (uint32_t r = 0; r < info->n_resumptions; r++) {
+        const vkdlm_trajectory_resumption *x = &info->resumptions[r];
+        require(x->step <= (flow ? info->n_tokens : info->n_steps) && (!r || x->step > x[-1].step));
+        sum += sum_bytes(x->sampler, strlen(x->sampler));
+        for (uint32_t i = 0; i < x->n_edits; i++) {
+            require(flow ? x->edits[i].position <= x->step : x->edits[i].position < info->length);
+            require(x->edits[i].from >= -1 && x->edits[i].to >= -1);
+        }
+    }
+    return sum;
+}
+
 static unsigned read_all(const vkdlm_trajectory *t)
 {
     vkdlm_trajectory_info info;
@@ -67,7 +83,9 @@ static unsigned read_all(const vkdlm_trajectory *t)
     }
     if (info.tokens)
         sum += read_ids(t, info.tokens, info.n_tokens);
-    return sum + sum_bytes(info.prompt, strlen(info.prompt));
+    sum += read_ids(t, info.prompt_ids, info.n_prompt_ids);
+    require(*vkdlm_prompt_kind_name(info.prompt_kind) || !info.prompt_kind);
+    return sum + read_resumptions(&info) + sum_bytes(info.prompt, strlen(info.prompt));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

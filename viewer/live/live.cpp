@@ -199,12 +199,7 @@ void live_run_thread::begin(live_news &news)
     if (task_.anew) {
         steps_ = step_store(model_, task_.settings, std::move(news.start));
     } else {
-        steps_.keep(task_.from.kept);
-        if (!steps_.is_flow())
-            steps_.edit(task_.from.tokens);
-        for (uint32_t i = task_.from.kept; steps_.is_flow() && i < task_.from.first_token; i++)
-            steps_.add(flow_token{task_.from.tokens[steps_.prompt().size() + i], {}});
-        steps_.describe(model_, task_.settings);
+        steps_.resume(model_, task_.settings, task_.from);
     }
     version_++;
 }
@@ -365,7 +360,7 @@ void live_run_thread::drop_edits()
     edits_.clear();
 }
 
-/* Of a recording, which keeps the prompt as a text. */
+/* Of a recording that keeps the prompt as a text alone. */
 bool live_run_thread::find_prompt(std::string &error)
 {
     live_settings settings;

@@ -33,9 +33,11 @@ struct live_settings {
     char temperature[VKDLM_TEMPERATURE_BYTES] = "";
 };
 
-/* Those of a recorded run. A recording does not say whether its prompt is a text, a template or ids: what has
- * [MASK in it is taken for a template, and more than one number for ids. False with a sentence in error. */
-bool read_settings(const run &r, live_settings &out, std::string &error);
+/* Those of a recorded run: by which its last steps were made, or by which it began. A prompt in a chat's
+ * template is given as ids. Of a recording that does not say what its prompt is, what has [MASK in it is
+ * taken for a template, and more than one number for ids. False with a sentence in error. */
+enum class part_of_run { end, beginning };
+bool read_settings(const run &r, live_settings &out, std::string &error, part_of_run part = part_of_run::end);
 
 enum class live_phase {
     loading, /* the model; progress() tells how far */

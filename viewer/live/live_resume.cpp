@@ -57,6 +57,19 @@ bool set_time(const masked_row &row, bool over, double share, const vkdlm_genera
     return true;
 }
 
+/* The canvas of a step as the run left it. */
+std::vector<int32_t> unedited(const step_store &steps, uint32_t step)
+{
+    const vkdlm_trajectory_info &info = steps.info();
+    std::vector<int32_t> out = steps.row(step).tokens;
+    for (uint32_t r = 0; r < info.n_resumptions; r++)
+        for (uint32_t i = 0; info.resumptions[r].step == step && i < info.resumptions[r].n_edits; i++) {
+            const vkdlm_trajectory_edit &e = info.resumptions[r].edits[i];
+            out[e.position] = e.from < 0 ? info.mask_id : e.from;
+        }
+    return out;
+}
+
 } // namespace
 
 bool resume_masked(const step_store &steps, uint32_t step, const std::map<uint32_t, int32_t> &edits,
@@ -66,13 +79,18 @@ bool resume_masked(const step_store &steps, uint32_t step, const std::map<uint32
     const masked_row &row = steps.row(step);
     const int32_t mask = steps.info().mask_id;
     out.tokens = row.tokens;
-    for (auto [position, token] : edits)
-        if (position < out.tokens.size())
-            out.tokens[position] = token == live_run::masked_again ? mask : token;
+    for (auto [position, token] : edits) {
+        if (position >= out.tokens.size())
+            continue;
+        int32_t &at = out.tokens[position];
+        out.edits.push_back({position, at == mask ? -1 : at, token == live_run::masked_again ? -1 : token});
+        at = token == live_run::masked_again ? mask : token;
+    }
+    const std::vector<int32_t> before = unedited(steps, step);
     size_t n_before = 0, n_masked = 0, n_open = 0;
     for (size_t i = 0; i < row.tokens.size(); i++) {
         const bool masked = out.tokens[i] == mask;
-        n_before += row.tokens[i] == mask;
+        n_before += before[i] == mask;
         n_masked += masked;
         n_open += masked || steps.row(0).tokens[i] == mask;
     }
@@ -101,6 +119,8 @@ bool resume_flow(const step_store &steps, uint32_t step, const std::map<uint32_t
         uint32_t at = edits.begin()->first;
         tokens.resize(out.kept = at);
         for (auto edit = edits.begin(); edit != edits.end() && edit->first == at; ++edit, at++) {
+            const int32_t from = at < step ? steps.tokens()[at] : -1;
+            out.edits.push_back({at, from, edit->second == live_run::masked_again ? -1 : edit->second});
             if (edit->second == live_run::masked_again)
                 break;
             tokens.push_back(edit->second);

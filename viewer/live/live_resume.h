@@ -12,16 +12,6 @@ namespace viewer
 /* Step of the options' grid whose end is nearest to t. */
 uint32_t grid_step(const vkdlm_generate_options &options, double time);
 
-/* What a run that goes on begins from. */
-struct resume_point {
-    std::vector<int32_t> tokens; /* canvas, or prompt with new tokens */
-    uint32_t kept = 0;           /* steps, or new tokens, that stay */
-    uint32_t evaluations = 0;    /* behind it */
-    uint32_t first_step = 0;     /* of the options of both kinds */
-    double first_time = 0;
-    uint32_t first_token = 0;
-};
-
 /* Edits as in live_run. False with a sentence in error when there is nothing to go on with. */
 bool resume_masked(const step_store &steps, uint32_t step, const std::map<uint32_t, int32_t> &edits,
                    const live_settings &settings, resume_point &out, std::string &error);

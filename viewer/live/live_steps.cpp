@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 
 #include "live/live_resume.h"
 
@@ -122,6 +123,36 @@ flow_look copy_look(const vkdlm_trajectory_evaluation &v, uint32_t dim, uint32_t
     return look;
 }
 
+vkdlm_prompt_kind kind_of(live_settings::given kind)
+{
+    switch (kind) {
+    case live_settings::given::masks:
+        return VKDLM_PROMPT_TEMPLATE;
+    case live_settings::given::ids:
+        return VKDLM_PROMPT_IDS;
+    default:
+        return VKDLM_PROMPT_TEXT;
+    }
+}
+
+/* The options of a run of `n_candidates` from a place, as JSON. */
+std::string write_options(const live_model &model, const live_settings &settings, const resume_point &from,
+                          uint32_t n_candidates)
+{
+    vkdlm_generate_options masked = masked_options(settings);
+    vkdlm_complete_options causal = causal_options(settings);
+    masked.n_candidates = causal.n_candidates = n_candidates;
+    masked.first_step = from.first_step;
+    masked.first_time = from.first_time;
+    causal.first_token = from.first_token;
+    char *text = model.info.family == VKDLM_FAMILY_CAUSAL
+                     ? vkdlm_complete_options_write(&causal, &model.info.flow)
+                     : vkdlm_generate_options_write(&masked);
+    std::string out = text ? text : "";
+    free(text);
+    return out;
+}
+
 template <typename T> const T *data_or_null(const std::vector<T> &v)
 {
     return v.empty() ? nullptr : v.data();
@@ -135,7 +166,15 @@ step_store::step_store(const run &r)
 {
     const vkdlm_trajectory_info &from = r.info();
     std::string ignored;
-    read_settings(r, settings_, ignored);
+    read_settings(r, settings_, ignored, part_of_run::beginning);
+    prompt_kind_ = from.prompt_kind;
+    prompt_.assign(from.prompt_ids, from.prompt_ids + from.n_prompt_ids);
+    for (uint32_t i = 0; i < from.n_resumptions; i++) {
+        const vkdlm_trajectory_resumption &x = from.resumptions[i];
+        resumptions_.push_back(std::make_shared<resumption>(
+            resumption{x.step, x.seed, x.sampler, {x.edits, x.edits + x.n_edits}}));
+    }
+    list_resumptions();
     vkdlm_trajectory_step s;
     for (uint32_t i = 0; !is_flow() && i <= from.n_steps && r.step(i, &s); i++)
         add(copy_row(s, from.length, from.n_candidates));
@@ -153,8 +192,12 @@ step_store::step_store(const live_model &model, const live_settings &settings, s
 {
     describe(model);
     info_.n_candidates = is_flow() ? settings.causal.n_candidates : settings.masked.n_candidates;
-    describe(model, settings);
+    settings_ = settings;
+    settings_.masked.n_candidates = settings_.causal.n_candidates = info_.n_candidates;
+    sampler_ = write_options(model, settings_, {}, info_.n_candidates);
+    seed_ = std::to_string(is_flow() ? settings.causal.seed : settings.masked.seed);
     prompt_text_ = settings.text;
+    prompt_kind_ = kind_of(settings.kind);
     if (is_flow()) {
         prompt_ = std::move(start);
         return;
@@ -178,6 +221,11 @@ const vkdlm_trajectory_info &step_store::info() const
     info_.prompt = prompt_text_.c_str();
     info_.tokenizer = tokenizer_.c_str();
     info_.l2d = l2d_.c_str();
+    info_.prompt_kind = prompt_kind_;
+    info_.n_prompt_ids = is_flow() ? static_cast<uint32_t>(prompt_.size()) : 0;
+    info_.prompt_ids = is_flow() ? data_or_null(prompt_) : nullptr;
+    info_.n_resumptions = static_cast<uint32_t>(listed_.size());
+    info_.resumptions = data_or_null(listed_);
     return info_;
 }
 
@@ -272,18 +320,53 @@ void step_store::describe(const live_model &model)
     l2d_ = model.l2d;
 }
 
-void step_store::describe(const live_model &model, const live_settings &settings)
+void step_store::list_resumptions()
 {
-    settings_ = settings;
+    listed_.clear();
+    for (const auto &r : resumptions_)
+        listed_.push_back({r->step, static_cast<uint32_t>(r->edits.size()), data_or_null(r->edits),
+                           r->sampler.c_str(), r->seed});
+}
+
+/* Those behind which no step is left become part of `now`: first they, then its own edits were made. */
+void step_store::note(resumption now, uint32_t kept)
+{
+    std::map<uint32_t, vkdlm_trajectory_edit> made;
+    auto make = [&](const vkdlm_trajectory_edit &e) {
+        auto at = made.insert({e.position, e}).first;
+        at->second.to = e.to;
+        if (at->second.from == at->second.to)
+            made.erase(at);
+    };
+    auto first = resumptions_.begin();
+    while (first != resumptions_.end() && (*first)->step < kept)
+        ++first;
+    for (auto old = first; old != resumptions_.end(); ++old)
+        for (const vkdlm_trajectory_edit &e : (*old)->edits)
+            /* Of a flow, tokens that were written may have stayed when those behind them went. */
+            if (is_flow() ? e.position < kept || (e.position == kept && e.to < 0) : (*old)->step == kept)
+                make(e);
+    resumptions_.erase(first, resumptions_.end());
+    for (const vkdlm_trajectory_edit &e : now.edits)
+        make(e);
+    now.edits.clear();
+    for (const auto &[position, e] : made)
+        now.edits.push_back(e);
+    resumptions_.push_back(std::make_shared<resumption>(std::move(now)));
+    list_resumptions();
+}
+
+void step_store::resume(const live_model &model, const live_settings &settings, const resume_point &from)
+{
     describe(model);
-    settings_.masked.n_candidates = settings_.causal.n_candidates = info_.n_candidates;
-    vkdlm_generate_options masked = masked_options(settings_);
-    vkdlm_complete_options causal = causal_options(settings_);
-    seed_ = std::to_string(is_flow() ? causal.seed : masked.seed);
-    char *text = is_flow() ? vkdlm_complete_options_write(&causal, &model.info.flow)
-                           : vkdlm_generate_options_write(&masked);
-    sampler_ = text ? text : "";
-    free(text);
+    keep(from.kept);
+    if (!is_flow())
+        edit(from.tokens);
+    for (uint32_t i = from.kept; is_flow() && i < from.first_token; i++)
+        add(flow_token{from.tokens[prompt_.size() + i], {}});
+    note({is_flow() ? from.first_token : from.kept, is_flow() ? settings.causal.seed : settings.masked.seed,
+          write_options(model, settings, from, info_.n_candidates), from.edits},
+         from.kept);
 }
 
 /* ---- recordings ------------------------------------------------------------------------------------- */
@@ -335,6 +418,8 @@ void step_store::record_row(vkdlm_recorder *recorder, uint32_t index) const
 void step_store::record_token(vkdlm_recorder *recorder, uint32_t index) const
 {
     const flow_token &token = *tokens_[index];
+    std::vector<int32_t> text = prompt_;
+    text.insert(text.end(), token_ids_.begin(), token_ids_.begin() + index + 1);
     for (size_t i = 0; i < token.looks.size(); i++) {
         const flow_look &look = token.looks[i];
         vkdlm_flow_step step = {};
@@ -357,8 +442,8 @@ void step_store::record_token(vkdlm_recorder *recorder, uint32_t index) const
     vkdlm_token_step step = {};
     step.index = index;
     step.token = token.token;
-    step.tokens = token_ids_.data();
-    step.length = index + 1;
+    step.tokens = text.data();
+    step.length = static_cast<uint32_t>(text.size());
     step.counts = &counts;
     vkdlm_recorder_on_token(recorder, &step);
 }
@@ -403,6 +488,9 @@ bool step_store::save(const std::string &path, const live_model &model, std::str
     options.model = model_.c_str();
     options.device = device_.c_str();
     options.prompt = prompt_text_.c_str();
+    options.prompt_kind = prompt_kind_;
+    options.resumptions = listed_.data();
+    options.n_resumptions = static_cast<uint32_t>(listed_.size());
     options.tokenizer_path = tokenizer_.c_str();
     options.l2d = l2d_.c_str();
     options.tokenizer = model.tokenizer;

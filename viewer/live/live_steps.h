@@ -52,6 +52,25 @@ struct live_model {
     const vkdlm_tokenizer *tokenizer = nullptr; /* NULL: it has none */
 };
 
+/* What a run that goes on begins from. */
+struct resume_point {
+    std::vector<int32_t> tokens; /* canvas, or prompt with new tokens */
+    std::vector<vkdlm_trajectory_edit> edits;
+    uint32_t kept = 0;        /* steps, or new tokens, that stay */
+    uint32_t evaluations = 0; /* behind it */
+    uint32_t first_step = 0;  /* of the options of both kinds */
+    double first_time = 0;
+    uint32_t first_token = 0;
+};
+
+/* Where the steps were gone on with, as vkdlm_trajectory_resumption. */
+struct resumption {
+    uint32_t step = 0;
+    uint64_t seed = 0;
+    std::string sampler;
+    std::vector<vkdlm_trajectory_edit> edits;
+};
+
 class step_store
 {
   public:
@@ -103,12 +122,8 @@ class step_store
 
     void add(masked_row row);
     void add(flow_token token);
-    /* Drops what comes behind a step. */
-    void keep(uint32_t n_steps);
-    /* The canvas of the last step becomes this one. */
-    void edit(std::vector<int32_t> tokens);
-    /* What the run's facts say from now on. */
-    void describe(const live_model &model, const live_settings &settings);
+    /* Goes on from a place: what comes behind it is dropped, and the edits are made. */
+    void resume(const live_model &model, const live_settings &settings, const resume_point &from);
     /* Nothing was run, but it will be by this model. */
     void describe(const live_model &model);
 
@@ -116,6 +131,10 @@ class step_store
     bool save(const std::string &path, const live_model &model, std::string &error) const;
 
   private:
+    void keep(uint32_t n_steps);
+    void edit(std::vector<int32_t> tokens);
+    void note(resumption now, uint32_t kept);
+    void list_resumptions();
     void record(vkdlm_recorder *recorder) const;
     void record_row(vkdlm_recorder *recorder, uint32_t index) const;
     void record_token(vkdlm_recorder *recorder, uint32_t index) const;
@@ -124,7 +143,10 @@ class step_store
     std::vector<std::shared_ptr<const flow_token>> tokens_;
     std::vector<uint32_t> first_ = {0}; /* first evaluation of each token, [tokens + 1] */
     std::vector<int32_t> token_ids_, prompt_;
-    live_settings settings_;
+    live_settings settings_; /* that the run began with */
+    vkdlm_prompt_kind prompt_kind_ = VKDLM_PROMPT_UNKNOWN;
+    std::vector<std::shared_ptr<const resumption>> resumptions_;
+    std::vector<vkdlm_trajectory_resumption> listed_; /* the same for the run's facts */
     std::string model_, sampler_, seed_, device_, prompt_text_, tokenizer_, l2d_;
     mutable vkdlm_trajectory_info info_ = {};
 };

@@ -226,6 +226,8 @@ void draw_token(scene &s, sheet &sh, const canvas_page &f, size_t index, const a
     put_text(f.font, where.x0 + box.x0, text_y, ink, box_text(f, box));
     if (only_feed && (m.token >= 0 || s.state.guesses))
         put_text(f.font, room.x0 + u, text_y, ink, "\u21B5");
+    if (!edited && !dropped && sh.facts.edited(step, position))
+        draw_edit_sign(s, room.x1, room.y0);
     if (edited)
         draw_dashes({room.x0 - u, room.y0 - u, room.x1 + u, room.y1 + u}, t.changed, 4 * u, 2 * u);
     if (m.changed && !dropped) {

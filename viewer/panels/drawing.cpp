@@ -82,6 +82,16 @@ void draw_card(const scene &s, const area &a)
     outline(a, s.colours().border, 8 * s.unit, 1);
 }
 
+void draw_edit_sign(const scene &s, float x1, float y0)
+{
+    const theme &t = s.colours();
+    const float u = s.unit, size = 8 * u, edge = std::max(std::floor(u), 1.0F);
+    ImDrawList *list = ImGui::GetWindowDrawList();
+    list->AddTriangleFilled(ImVec2(x1 - size - 2.4F * edge, y0 - edge), ImVec2(x1 + edge, y0 - edge),
+                            ImVec2(x1 + edge, y0 + size + 2.4F * edge), t.panel);
+    list->AddTriangleFilled(ImVec2(x1 - size, y0), ImVec2(x1, y0), ImVec2(x1, y0 + size), t.changed);
+}
+
 void note_area(const std::string &name, const area &a)
 {
     static_cast<std::vector<named_area> *>(ImGui::GetIO().UserData)->push_back({name, a});

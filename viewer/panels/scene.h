@@ -214,6 +214,8 @@ void outline(const area &a, colour c, float rounding, float thickness);
 /* The line at the step that is shown. */
 void draw_cursor(const scene &s, float x, const area &plot);
 void draw_card(const scene &s, const area &a);
+/* The sign of what people edited, in the corner at the top right that is given: 8 points in size. */
+void draw_edit_sign(const scene &s, float x1, float y0);
 /* Tells `--report` where something is; press_area() does by itself. */
 void note_area(const std::string &name, const area &a);
 /* A button that takes the mouse; true when it was pressed. */

@@ -29,6 +29,20 @@ void draw_fact(const scene &s, float x, float &y, float x1, const char *name, co
     y += 21 * u;
 }
 
+/* "from step 3 (2 edits), 9": where the run was gone on with. */
+std::string describe_resumptions(const vkdlm_trajectory_info &info)
+{
+    std::string out;
+    for (uint32_t i = 0; i < info.n_resumptions; i++) {
+        const vkdlm_trajectory_resumption &r = info.resumptions[i];
+        out += i ? ", " : info.kind == VKDLM_TRAJECTORY_FLOW ? "from token " : "from step ";
+        out += std::to_string(r.step);
+        if (r.n_edits)
+            out += " (" + std::to_string(r.n_edits) + (r.n_edits == 1 ? " edit)" : " edits)");
+    }
+    return out;
+}
+
 void draw_run(scene &s, const area &where)
 {
     const sheet &sh = s.sheets[s.state.active];
@@ -55,6 +69,7 @@ void draw_run(scene &s, const area &where)
     }
     fact("candidates", std::to_string(info.n_candidates));
     fact("prompt", info.prompt);
+    fact("gone on", describe_resumptions(info));
     y += 6 * u;
     const std::string hint = "Point at a token, or press Tab, for its candidates and how they changed.";
     ImGui::GetWindowDrawList()->AddText(s.fonts.small, s.fonts.small->FontSize, ImVec2(where.x0, y),
@@ -77,19 +92,36 @@ std::string describe(const sheet &sh, uint32_t step, uint32_t position)
     int32_t committed = a.committed(position);
     float probability = a.commit_probability(position);
     std::string out;
+    if (a.by_hand(position))
+        return committed && !a.is_flow() ? "put there by hand behind step " + std::to_string(committed)
+                                         : "put there by hand";
     if (committed == 0)
         return "given";
     if (committed < 0)
         return "not committed";
     out = a.is_flow() ? "token " + std::to_string(position + 1)
                       : "committed in step " + std::to_string(committed);
-    if (a.by_hand(position))
-        return "put there by hand behind step " + std::to_string(committed);
     if (!a.is_flow() && static_cast<int64_t>(step) < committed)
         out = "will be " + out;
     if (std::isfinite(probability))
         out += " with probability " + probability_text(probability);
     return out;
+}
+
+/* What people did to the position until the step; "" when they did nothing. */
+std::string describe_edit(const sheet &sh, uint32_t step, uint32_t position)
+{
+    const analysis::hand *h = sh.facts.edited(step, position);
+    if (!h)
+        return "";
+    const bool flow = sh.facts.is_flow();
+    const std::string was = h->edit.from < 0
+                                ? std::string(flow ? "" : "was masked")
+                                : "was \u2018" + token_label(*sh.source, h->edit.from) + "\u2019";
+    if (h->edit.to >= 0)
+        return was.empty() ? "written behind the end of the text" : was;
+    return (flow ? "drawn anew" : "masked again behind step " + std::to_string(h->step)) +
+           (was.empty() ? "" : ", " + was);
 }
 
 /* What else it might have become: the most probable token beside the committed one, when it was committed. */
@@ -279,9 +311,16 @@ void draw_token_panel(scene &s, const area &where)
     put_text_within(s.fonts.bold, where.x0, y, room, t.text, title);
     put_text_right(s.fonts.small, where.x1, y + 1 * u, t.faint, place);
     y += 24 * u;
-    put_text_within(s.fonts.small, where.x0, y, where.width(), t.text, describe(sh, step, position));
+    const std::string by_hand = describe_edit(sh, step, position);
+    const float sign = by_hand.empty() ? 0 : 14 * u;
+    if (sign > 0)
+        draw_edit_sign(s, where.x0 + 9 * u, y + 3 * u);
+    put_text_within(s.fonts.small, where.x0 + sign, y, where.width() - sign, t.text,
+                    describe(sh, step, position));
     y += 19 * u;
-    std::string second = s.live && where.height() < 190 * u ? "" : runner_up(sh, position);
+    std::string second = !by_hand.empty()                     ? by_hand
+                         : s.live && where.height() < 190 * u ? ""
+                                                              : runner_up(sh, position);
     put_text_within(s.fonts.small, where.x0, y, where.width(), t.faint, second);
     y += (second.empty() && s.live ? 8 : 25) * u;
     if (s.live && s.live->model().vocab_size)

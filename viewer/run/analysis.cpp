@@ -24,21 +24,6 @@ float probability_of(int32_t id, const int32_t *ids, const float *probabilities,
     return not_known;
 }
 
-/* A step tells the probability of the token that it drew, or, of a position that it left masked, of the most
- * probable one. Another token there is none of its own. */
-bool is_by_hand(const vkdlm_trajectory_step &s, uint32_t position, uint32_t n_candidates)
-{
-    if (!std::isfinite(s.entropy[position]))
-        return true;
-    if (!n_candidates)
-        return false;
-    const int32_t *ids = s.topk_ids + size_t{position} * n_candidates;
-    const float *probabilities = s.topk_probs + size_t{position} * n_candidates;
-    const float own = probability_of(s.tokens[position], ids, probabilities, n_candidates);
-    return s.tokens[position] != ids[0] && s.confidence[position] == probabilities[0] &&
-           !(own == probabilities[0]);
-}
-
 } // namespace
 
 analysis::analysis(const run &r) : run_(&r)
@@ -110,6 +95,7 @@ uint32_t analysis::update()
     const uint32_t from = n_steps_;
     const auto first = static_cast<uint32_t>(flow ? from : masked_.size());
     n_steps_ = n;
+    read_edits();
     if (flow)
         read_flow(from);
     else
@@ -117,6 +103,33 @@ uint32_t analysis::update()
     print_ = print_of_last();
     version_++;
     return first;
+}
+
+void analysis::read_edits()
+{
+    const vkdlm_trajectory_info &info = run_->info();
+    hands_.clear();
+    for (uint32_t r = 0; r < info.n_resumptions; r++)
+        for (uint32_t i = 0; i < info.resumptions[r].n_edits; i++) {
+            const vkdlm_trajectory_edit &e = info.resumptions[r].edits[i];
+            hands_[e.position].push_back({flow_ ? e.position + 1 : info.resumptions[r].step, e});
+        }
+}
+
+const analysis::hand *analysis::edited(uint32_t step, uint32_t position) const
+{
+    const hand *last = nullptr;
+    if (auto found = hands_.find(position); found != hands_.end())
+        for (const hand &h : found->second)
+            if (h.step <= step)
+                last = &h;
+    return last;
+}
+
+bool analysis::is_by_hand(uint32_t step, uint32_t position, int32_t token) const
+{
+    const hand *h = edited(step, position);
+    return h && h->step == step && h->edit.to == token;
 }
 
 void analysis::add(size_t curve, float value)
@@ -139,11 +152,12 @@ void analysis::read_masked()
             n_masked += s.tokens[i] == mask;
             if (s.tokens[i] == mask)
                 committed_[i] = -1;
-            else if (step == 0)
+            else if (step == 0) {
                 committed_[i] = 0;
-            else if (s.tokens[i] != s.previous[i]) {
+                by_hand_[i] = is_by_hand(0, i, s.tokens[i]);
+            } else if (s.tokens[i] != s.previous[i]) {
                 committed_[i] = static_cast<int32_t>(step);
-                by_hand_[i] = is_by_hand(s, i, n_candidates_);
+                by_hand_[i] = is_by_hand(step, i, s.tokens[i]);
                 probability_[i] = by_hand_[i] ? not_known : s.confidence[i];
             }
             final_[i] = s.tokens[i] == mask ? -1 : s.tokens[i];
@@ -173,6 +187,7 @@ void analysis::read_flow(uint32_t from)
     for (uint32_t i = from; i < length_; i++) {
         final_[i] = run_->info().tokens[i];
         committed_[i] = static_cast<int32_t>(i) + 1;
+        by_hand_[i] = is_by_hand(i + 1, i, final_[i]);
         uint32_t first = run_->first_evaluation(i), end = run_->first_evaluation(i + 1);
         float before = not_known, after = not_known;
         int64_t ns = 0;

@@ -5,6 +5,7 @@
 #ifndef VIEWER_ANALYSIS_H
 #define VIEWER_ANALYSIS_H
 
+#include <map>
 #include <vector>
 
 #include "run/run.h"
@@ -90,7 +91,18 @@ class analysis
     {
         return committed_[position];
     }
-    /* Whether the token is not one that the step which committed it drew: people put it there. */
+    /* What people did last to the position until a step, and behind which one: `step` of a flow is the
+     * token's own. NULL: nothing. */
+    struct hand {
+        uint32_t step;
+        vkdlm_trajectory_edit edit;
+    };
+    const hand *edited(uint32_t step, uint32_t position) const;
+    bool has_edits() const
+    {
+        return !hands_.empty();
+    }
+    /* Whether people put the token there that the position has at the end. */
     bool by_hand(uint32_t position) const
     {
         return by_hand_[position];
@@ -129,6 +141,8 @@ class analysis
   private:
     void clear();
     uint64_t print_of_last() const;
+    void read_edits();
+    bool is_by_hand(uint32_t step, uint32_t position, int32_t token) const;
     void read_masked();
     void read_flow(uint32_t from);
     void add(size_t curve, float value);
@@ -141,7 +155,8 @@ class analysis
     std::vector<int32_t> final_, committed_;
     std::vector<float> probability_;
     std::vector<bool> by_hand_;
-    std::vector<std::vector<uint32_t>> looks_; /* of a position of a masked run: steps */
+    std::map<uint32_t, std::vector<hand>> hands_; /* of a position, steps ascending */
+    std::vector<std::vector<uint32_t>> looks_;    /* of a position of a masked run: steps */
     std::vector<series> curves_;
     std::vector<uint32_t> masked_;
     float most_entropy_ = 0.01F;
