@@ -5,7 +5,8 @@
 # name.validation (lavapipe with VKDLM_TEST_VALIDATION=1). KERNEL_MATRIX adds lavapipe at vector widths of 128 and 512
 # bits (subgroup sizes 4 and 16) and lavapipe with VKDLM_TEST_NO_SUBGROUPS=1. NO_VALIDATION leaves out the run under
 # validation, for long statistics over what other tests already validate. Each variant carries its driver's label.
-# SwiftShader and validation run with VKDLM_TEST_QUICK=1. Tests with more than the usual timeout begin first.
+# All but name.lavapipe run with VKDLM_TEST_QUICK=1, and so do builds with sanitizers, which watch the host's code and
+# not the kernels. Tests with more than the usual timeout begin first.
 
 find_file(VKDLM_LAVAPIPE_ICD NAMES lvp_icd.x86_64.json lvp_icd.aarch64.json lvp_icd.json
   PATHS /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /opt/homebrew/share/vulkan/icd.d
@@ -31,7 +32,7 @@ function(vkdlm_gpu_variant name variant driver icd)
   set(environment ${ARGN}
     VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} MESA_SHADER_CACHE_DIR=${VKDLM_TEST_MESA_CACHE})
   if(VKDLM_SANITIZE)
-    list(APPEND environment LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0)
+    list(APPEND environment VKDLM_TEST_QUICK=1 LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0)
   endif()
   set_tests_properties(${name}.${variant} PROPERTIES
     ENVIRONMENT "${environment}" LABELS "gpu;${driver};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
@@ -50,9 +51,12 @@ function(vkdlm_gpu_test name)
   if(VKDLM_LAVAPIPE_ICD)
     vkdlm_gpu_variant(${name} lavapipe lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=256)
     if(arg_KERNEL_MATRIX)
-      vkdlm_gpu_variant(${name} lavapipe128 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=128)
-      vkdlm_gpu_variant(${name} lavapipe512 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=512)
-      vkdlm_gpu_variant(${name} no_subgroups lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_NO_SUBGROUPS=1)
+      vkdlm_gpu_variant(${name} lavapipe128 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=128
+        VKDLM_TEST_QUICK=1)
+      vkdlm_gpu_variant(${name} lavapipe512 lavapipe ${VKDLM_LAVAPIPE_ICD} LP_NATIVE_VECTOR_WIDTH=512
+        VKDLM_TEST_QUICK=1)
+      vkdlm_gpu_variant(${name} no_subgroups lavapipe ${VKDLM_LAVAPIPE_ICD} VKDLM_TEST_NO_SUBGROUPS=1
+        VKDLM_TEST_QUICK=1)
     endif()
     if(VKDLM_VALIDATION_LAYER AND NOT arg_NO_VALIDATION)
       # The layer leaks, and is unloaded before it could be recognised: the other variants look for our leaks.

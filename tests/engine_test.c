@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "environment.h"
+
 static void on_message(void *user, const char *message)
 {
     engine_test *engine = user;
@@ -19,17 +21,6 @@ void engine_test_ok(vkdlm_status status, const vkdlm_error *err)
 {
     if (status != VKDLM_OK)
         fail_msg("%s: %s", vkdlm_status_text(status), err->message);
-}
-
-static bool environment_is_set(const char *name)
-{
-    const char *value = getenv(name);
-    return value && strcmp(value, "1") == 0;
-}
-
-bool engine_test_is_quick(void)
-{
-    return environment_is_set("VKDLM_TEST_QUICK");
 }
 
 int engine_test_setup(void **state)

@@ -14,9 +14,6 @@ typedef struct engine_test {
     unsigned n_messages; /* of the validation layer */
 } engine_test;
 
-/* VKDLM_TEST_QUICK=1: fewer samples of the same cases, where the driver or the validation layer is slow. */
-bool engine_test_is_quick(void);
-
 /* Group fixtures; *state is an engine_test. */
 int engine_test_setup(void **state);
 int engine_test_teardown(void **state);

@@ -6,12 +6,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-
-static bool environment_is_set(const char *name)
-{
-    const char *value = getenv(name);
-    return value && strcmp(value, "1") == 0;
-}
+#include "environment.h"
 
 static void on_message(void *user, const char *message)
 {

@@ -12,21 +12,16 @@
 #include <cmocka.h>
 
 #include "engine_test.h"
+#include "environment.h"
 #include "golden/golden.h"
 #include "golden/law.h"
 
-enum { N_SAMPLES = 100000, N_SAMPLES_QUICK = 20000, SEED = 20240607 };
+enum { N_SAMPLES = 100000, N_SAMPLES_QUICK = 6000, SEED = 20240607 };
 
 static vkdlm_status generate(void *self, const vkdlm_generate_options *options, vkdlm_generate_stats *stats,
                              vkdlm_error *err)
 {
     return vkdlm_generate(self, options, stats, err);
-}
-
-static bool all_laws(void)
-{
-    const char *value = getenv("VKDLM_TEST_ALL_LAWS");
-    return value && strcmp(value, "1") == 0;
 }
 
 /* few ends with NULL. */
@@ -35,7 +30,7 @@ static bool selected(const law_case *c, const char *const *few)
     for (size_t i = 0; few[i]; i++)
         if (strcmp(few[i], c->tensor) == 0)
             return true;
-    return all_laws();
+    return environment_is_set("VKDLM_TEST_ALL_LAWS");
 }
 
 static void check_model(engine_test *engine, const char *dir, const char *const *few)
@@ -50,7 +45,7 @@ static void check_model(engine_test *engine, const char *dir, const char *const 
     vkdlm_tensors *golden = golden_open(path);
     for (size_t i = 0; i < n_law_cases; i++)
         if (selected(&law_cases[i], few))
-            law_check(&source, &law_cases[i], golden, engine_test_is_quick() ? N_SAMPLES_QUICK : N_SAMPLES,
+            law_check(&source, &law_cases[i], golden, environment_is_quick() ? N_SAMPLES_QUICK : N_SAMPLES,
                       SEED + i);
     vkdlm_tensors_close(golden);
     engine_test_close_model(engine);

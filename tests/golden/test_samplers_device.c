@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "engine_test.h"
+#include "environment.h"
 #include "golden/golden.h"
 #include "golden/law.h"
 #include "ref/ref_denoiser.h"
@@ -115,7 +116,7 @@ static void tiny_samples_are_those_of_the_reference(void **state)
                                               .stride = c->stride,
                                               .strides = c->strides,
                                               .seed = 31 + i};
-            check_same_tokens(engine, dirs[d], options, engine_test_is_quick() ? 100 : 500, c->tensor);
+            check_same_tokens(engine, dirs[d], options, environment_is_quick() ? 50 : 500, c->tensor);
         }
         engine_test_close_model(engine);
     }
@@ -144,7 +145,7 @@ static void larger_samples_are_those_of_the_reference(void **state)
             if (d && cases[i].stride)
                 continue; /* as long as the outputs' rows */
             snprintf(what, sizeof what, "%s, case %zu", d ? "notc" : "tc", i);
-            check_same_tokens(engine, dirs[d], cases[i], engine_test_is_quick() ? 4 : 12, what);
+            check_same_tokens(engine, dirs[d], cases[i], environment_is_quick() ? 4 : 12, what);
         }
         engine_test_close_model(engine);
     }

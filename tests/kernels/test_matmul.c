@@ -6,11 +6,13 @@
 
 #include "base/half.h"
 #include "base/size.h"
+#include "environment.h"
 #include "gpu_test.h"
 #include "ops/matmul.h"
 #include "ref/ref_matmul.h"
 
 static const vkdlm_dtype dtypes[] = {VKDLM_DTYPE_F32, VKDLM_DTYPE_F16, VKDLM_DTYPE_BF16};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
 static void store_element(void *data, vkdlm_dtype dtype, size_t i, float value)
 {
@@ -335,6 +337,12 @@ static bool usable(const gpu_test *t, size_t shape)
     return matmul_shape_usable(gpu_device_caps(t->device), &matmul_shapes[shape]);
 }
 
+/* Whether the shape is tried with type d: where tests are quick, each with one of the types. */
+static bool chosen(const gpu_test *t, size_t shape, size_t d)
+{
+    return usable(t, shape) && (!environment_is_quick() || (shape + d) % N_DTYPES == 0);
+}
+
 /* The first usable shape of a family, or of the one that every device has. */
 static const matmul_shape *smallest(const gpu_test *t, enum matmul_family family)
 {
@@ -351,13 +359,13 @@ static void test_shapes(void **state)
                                         {3, 100, 65, 70}, {5, 31, 128, 0}, {8, 257, 96, 0},
                                         {9, 64, 200, 66}, {33, 70, 33, 1}, {65, 130, 64, 0}};
     gpu_test *t = *state;
-    for (size_t d = 0; d < 3; d++)
+    for (size_t d = 0; d < N_DTYPES; d++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             problem p = problem_create(t, dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3]);
             for (size_t s = 0; s < MATMUL_N_SHAPES; s++)
-                if (usable(t, s)) {
+                if (chosen(t, s, d)) {
                     check(t, &p, &plain, &matmul_shapes[s]);
-                    if (p.rank && s % 3 == d)
+                    if (p.rank && (s + d) % 3 == 0)
                         check(t, &p, &plain_lora, &matmul_shapes[s]);
                 }
             problem_destroy(&p);
@@ -369,7 +377,7 @@ static void test_shapes(void **state)
 static void test_epilogues(void **state)
 {
     gpu_test *t = *state;
-    for (size_t d = 0; d < 3; d++) {
+    for (size_t d = 0; d < N_DTYPES; d++) {
         problem p = problem_create(t, dtypes[d], 37, 78, 40, 12);
         bool seen[MATMUL_N_FAMILIES] = {false};
         for (size_t s = 0; s < MATMUL_N_SHAPES; s++) {
@@ -439,7 +447,7 @@ static void run(gpu_test *t, problem *p, const epilogue *e, uint32_t n_rows, con
 static void test_same_bits(void **state)
 {
     gpu_test *t = *state;
-    for (size_t d = 0; d < 3; d++) {
+    for (size_t d = 0; d < N_DTYPES; d++) {
         problem p = problem_create(t, dtypes[d], 300, 96, 250, 0);
         size_t row_bytes = p.ldy * sizeof(float);
         float *all = gpu_test_alloc(300 * row_bytes), *some = gpu_test_alloc(300 * row_bytes);
@@ -452,7 +460,7 @@ static void test_same_bits(void **state)
             assert_memory_equal(some, all, counts[i] * row_bytes);
         }
         for (size_t s = 0; s < MATMUL_N_SHAPES; s++)
-            if (usable(t, s)) {
+            if (chosen(t, s, d)) {
                 run(t, &p, &plain, 65, &matmul_shapes[s], some);
                 if (memcmp(some, all, 65 * row_bytes) != 0)
                     fail_msg("%s, %s: not the bits of the default", matmul_shapes[s].name,
@@ -563,7 +571,7 @@ static void test_slices(void **state)
     gpu_options options = {.limit_storage_range_bytes = 41000};
     gpu_test_open(&t, options);
     const gpu_caps *caps = gpu_device_caps(t.device);
-    for (size_t d = 0; d < 3; d++) {
+    for (size_t d = 0; d < N_DTYPES; d++) {
         problem p = problem_create(&t, dtypes[d], 150, 130, 96, 70);
         for (size_t e = d; e < N_EPILOGUES; e += 3) {
             matmul_args args = arguments(&p, &epilogues[e]);
