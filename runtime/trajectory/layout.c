@@ -51,9 +51,9 @@ const uint32_t trajectory_n_tensors[2] = {
 };
 
 const trajectory_tensor trajectory_piece_tensors[TRAJECTORY_N_PIECE_TENSORS] = {
-    {"piece_ids", I32, TRAJECTORY_DISTINCT, 1, {{SIZE_PIECES, 0}}},
-    {"piece_bytes", VKDLM_DTYPE_U8, TRAJECTORY_ANY, 1, {{SIZE_BYTES, 0}}},
-    {"piece_offsets", I32, TRAJECTORY_ASCENDING, 1, {{SIZE_PIECES, 1}}},
+    {"piece_ids", I32, TRAJECTORY_DISTINCT, 1, {{SIZE_PIECES, 0}}, .optional = false},
+    {"piece_bytes", VKDLM_DTYPE_U8, TRAJECTORY_ANY, 1, {{SIZE_BYTES, 0}}, .optional = false},
+    {"piece_offsets", I32, TRAJECTORY_ASCENDING, 1, {{SIZE_PIECES, 1}}, .optional = false},
 };
 
 const char *vkdlm_prompt_kind_name(vkdlm_prompt_kind kind)
