@@ -1,8 +1,8 @@
 /* make_runs KIND FILE: records a made-up run.
  *
  * masked: 96 positions in 16 steps, four candidates, every position looked at; other: the same with another
- * token at every fifth position; flow: 12 tokens with 9 evaluations each; large: 1,024 positions in 1,000
- * steps. */
+ * token at every fifth position; edited: the same with some that were edited; flow: 12 tokens with 9
+ * evaluations each; large: 1,024 positions in 1,000 steps. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +85,22 @@ static bool record_masked(vkdlm_recorder *recorder, uint32_t length, uint32_t n_
     return good;
 }
 
+/* Two positions that the step fills have tokens of people, and one that is filled later is masked again. */
+static uint32_t make_edits(uint32_t step, vkdlm_trajectory_edit edits[3])
+{
+    uint32_t n_filled = 0, n_masked = 0, n = 0;
+    for (uint32_t i = 0; i < 96 && n < 3; i++) {
+        const bool filled = step_of(i, 16) == step && n_filled<2, later = step_of(i, 16)> step && !n_masked;
+        if (!filled && !later)
+            continue;
+        edits[n++] = (vkdlm_trajectory_edit){
+            .position = i, .from = later ? token_of(i, 1) : -1, .to = later ? -1 : token_of(i, 0)};
+        n_filled += filled;
+        n_masked += later;
+    }
+    return n;
+}
+
 static bool record_flow(vkdlm_recorder *recorder)
 {
     int32_t tokens[FLOW_TOKENS];
@@ -136,6 +152,11 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
     const bool flow = !strcmp(argv[1], "flow"), large = !strcmp(argv[1], "large");
+    vkdlm_trajectory_edit edits[3];
+    const vkdlm_trajectory_resumption resumptions[] = {
+        {.step = 6, .edits = edits, .n_edits = make_edits(6, edits), .sampler = "{\"steps\":16}", .seed = 3},
+        {.step = 11, .sampler = "{\"steps\":16}", .seed = 4},
+    };
     vkdlm_model_info info = {.mask_id = MASK, .vocab_size = MASK + 1};
     vkdlm_generate_options masked = {
         .steps = large ? 1000 : 16, .n_candidates = N_CANDIDATES, .evaluate_all = true};
@@ -148,6 +169,10 @@ int main(int argc, char **argv)
                                       .prompt = flow ? "In the" : ""};
     vkdlm_status status = vkdlm_tokenizer_open(MODELS_DIR "/kjv-mdlm", &tokenizer, &err);
     options.tokenizer = tokenizer;
+    if (!strcmp(argv[1], "edited")) {
+        options.resumptions = resumptions;
+        options.n_resumptions = 2;
+    }
     if (!status)
         status = vkdlm_recorder_create(argv[2], &options, &recorder, &err);
     if (!status) {

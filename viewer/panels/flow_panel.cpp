@@ -11,6 +11,18 @@ namespace
 
 constexpr uint32_t most_states = 512; /* of a projection; a longer path is thinned out */
 
+/* Where a table has no room. */
+void draw_summary(const scene &s, const sheet &sh, const area &where, uint32_t first, uint32_t n)
+{
+    vkdlm_trajectory_evaluation from, to;
+    if (where.height() < s.fonts.small->FontSize || !sh.source->evaluation(first, &from) ||
+        !sh.source->evaluation(first + n - 1, &to))
+        return;
+    put_text_within(s.fonts.small, where.x0, where.y0, where.width(), s.colours().text,
+                    format_text("%u evaluations, entropy %.2f \u2192 %.2f nats", n,
+                                static_cast<double>(from.entropy), static_cast<double>(to.entropy)));
+}
+
 void draw_table(const scene &s, const sheet &sh, const area &where, uint32_t first, uint32_t n)
 {
     const theme &t = s.colours();
@@ -18,11 +30,15 @@ void draw_table(const scene &s, const sheet &sh, const area &where, uint32_t fir
     const ImFont *font = s.fonts.small;
     const float t_x = where.x0, token_x = where.x0 + 44 * u, entropy_x = where.x1 - 50 * u,
                 weight_x = where.x1;
+    if (where.height() < 2 * row + font->FontSize - 2 * u) {
+        draw_summary(s, sh, where, first, n);
+        return;
+    }
     put_text(font, t_x, where.y0, t.faint, "t");
     put_text(font, token_x, where.y0, t.faint, "points at");
     put_text_right(font, entropy_x, where.y0, t.faint, "nats");
     put_text_right(font, weight_x, where.y0, t.faint, "|w|");
-    const auto room = static_cast<uint32_t>(std::max(1.0F, std::floor(where.height() / row - 1)));
+    const auto room = static_cast<uint32_t>(std::floor((where.height() - 2 * u - font->FontSize) / row));
     const uint32_t shown = std::min(n, room);
     int32_t before = -1;
     for (uint32_t i = 0; i < shown; i++) {
@@ -67,8 +83,15 @@ void draw_path(const scene &s, const sheet &sh, const area &where)
     const float u = s.unit;
     const ImFont *font = s.fonts.small;
     const projection &p = sh.path;
-    put_text_right(font, where.x1, where.y0, t.faint,
-                   format_text("x in 2-D, %.0f %% of variance", 100 * static_cast<double>(p.share)));
+    const double share = 100 * static_cast<double>(p.share);
+    for (const char *format : {"x in 2-D, %.0f %% of variance", "x in 2-D, %.0f %%", "x in 2-D"}) {
+        char heading[64];
+        snprintf(heading, sizeof heading, format, share);
+        if (text_width(font, heading) > where.width())
+            continue;
+        put_text_right(font, where.x1, where.y0, t.faint, heading);
+        break;
+    }
     area plot = {where.x0, where.y0 + 20 * u, where.x1, where.y1};
     fill(plot, t.background, 4 * u);
     float x0 = FLT_MAX, x1 = -FLT_MAX, y0 = FLT_MAX, y1 = -FLT_MAX;
@@ -90,7 +113,7 @@ void draw_path(const scene &s, const sheet &sh, const area &where)
                       (plot.y0 + plot.y1) / 2 - (p.y[i] - (y0 + y1) / 2) / up);
     };
     if (float stretch = across / up; stretch > 1.05F && stretch < 999)
-        put_text_right(font, plot.x1 - 8 * u, plot.y1 - font->FontSize - 4 * u, t.faint,
+        put_text_right(font, plot.x1 - 6 * u, plot.y0 + 3 * u, t.faint,
                        format_text("\u2191 \u00D7%.*f", stretch < 10 ? 1 : 0, static_cast<double>(stretch)));
     ImDrawList *list = ImGui::GetWindowDrawList();
     size_t last = p.x.size();
@@ -142,7 +165,7 @@ void draw_flow_panel(scene &s, const area &where)
         return;
     }
     const float top = where.y0 + 26 * u, middle = std::round(where.x0 + where.width() * 0.55F);
-    const bool narrow = where.width() < 330 * u;
+    const bool narrow = where.width() < 360 * u || where.y1 - top < 90 * u;
     draw_table(s, sh, {where.x0, top, narrow ? where.x1 : middle - 10 * u, where.y1}, first, n);
     if (narrow)
         return;

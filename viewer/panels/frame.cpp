@@ -58,18 +58,28 @@ void draw_choices(scene &s, const area &where)
     static const char *const names[n_quantities] = {"Step", "Probability", "Entropy", "Best guess"};
     static const char *const flow_names[n_quantities] = {"Number", "Probability", "Base's entropy",
                                                          "Base's choice"};
+    const char *const *const shown = s.front().facts.is_flow() ? flow_names : names;
+    const float heading = text_width(font, "Colour") + 10 * u;
+    float all = -6 * u;
+    for (int i = 0; i < n_quantities; i++)
+        all += text_width(font, format_text("%d  %s", i + 1, shown[i])) + 24 * u;
+    /* A narrow window has the names of the chosen one alone. */
+    const bool narrow = all > where.width();
     float x = where.x0;
     const float y = where.y0 + (where.height() - font->FontSize) / 2;
-    put_text(font, x, y, t.faint, "Colour");
-    x += text_width(font, "Colour") + 10 * u;
+    if (heading + all <= where.width()) {
+        put_text(font, x, y, t.faint, "Colour");
+        x += heading;
+    }
     for (int i = 0; i < n_quantities; i++) {
-        std::string label = format_text("%d  %s", i + 1, (s.front().facts.is_flow() ? flow_names : names)[i]);
+        const bool named = !narrow || static_cast<int>(s.state.shown) == i;
+        const std::string label = named ? format_text("%d  %s", i + 1, shown[i]) : std::to_string(i + 1);
         area chip = {x, where.y0, x + text_width(font, label) + 18 * u, where.y1};
         bool chosen = static_cast<int>(s.state.shown) == i;
         if (press_area(names[i], chip))
             s.state.shown = static_cast<quantity>(i);
         bool hot = ImGui::IsItemHovered();
-        tooltip(s, "What tokens are coloured by", std::to_string(i + 1));
+        tooltip(s, std::string("What tokens are coloured by: ") + shown[i], std::to_string(i + 1));
         if (chosen)
             fill(chip, t.accent, 6 * u);
         else
@@ -85,7 +95,8 @@ void draw_left(scene &s, const area &card)
     begin_card(s, card);
     area in = inside(card, pad);
     draw_choices(s, {in.x0, in.y0, in.x1, in.y0 + 26 * u});
-    area page = {in.x0, in.y0 + 38 * u, in.x1, in.y1 - 30 * u};
+    const float legend = legend_height(s, in.width());
+    area page = {in.x0, in.y0 + 38 * u, in.x1, in.y1 + 4 * u - legend - 12 * u};
     if (s.sheets.size() == 1) {
         draw_canvas(s, s.sheets[0], page);
     } else {
@@ -103,8 +114,27 @@ void draw_left(scene &s, const area &card)
         }
     }
     s.state.show_selected = false;
-    draw_legend(s, {in.x0, in.y1 - 18 * u, in.x1, in.y1 + 4 * u});
+    draw_legend(s, {in.x0, in.y1 + 4 * u - legend, in.x1, in.y1 + 4 * u});
     ImGui::PopClipRect();
+}
+
+void draw_whole_run(scene &s, const area &where)
+{
+    if (s.front().facts.is_flow())
+        draw_flow_panel(s, where);
+    else
+        draw_heat_map(s, where);
+}
+
+/* Where there is no room for both: a token that is selected, or pointed at in the text, has the panel. */
+void draw_one_of_both(scene &s, const area &card)
+{
+    const area in = inside(card, 14 * s.unit);
+    const bool in_text = s.state.hovered >= 0 && !s.state.by_keys && !card.holds(ImGui::GetIO().MousePos);
+    if (s.state.selected >= 0 || in_text)
+        draw_token_panel(s, in);
+    else
+        draw_whole_run(s, in);
 }
 
 void draw_panels(scene &s, ImVec2 size)
@@ -128,9 +158,13 @@ void draw_panels(scene &s, ImVec2 size)
     begin_card(s, bottom);
     draw_timeline(s, inside(bottom, 12 * u));
     ImGui::PopClipRect();
-    float share = s.front().facts.is_flow() ? 0.54F : s.live ? 0.64F : 0.58F;
-    if (s.live && right.height() < 300 * u)
-        share = 0.72F;
+    if (right.height() < (s.live ? 300 : 250) * u) {
+        begin_card(s, right);
+        draw_one_of_both(s, right);
+        ImGui::PopClipRect();
+        return;
+    }
+    const float share = s.front().facts.is_flow() ? 0.54F : s.live ? 0.64F : 0.58F;
     float middle = std::round(right.y0 + right.height() * share);
     area top_right = {right.x0, right.y0, right.x1, middle - gap / 2};
     area low_right = {right.x0, middle + gap / 2, right.x1, right.y1};
@@ -138,10 +172,7 @@ void draw_panels(scene &s, ImVec2 size)
     draw_token_panel(s, inside(top_right, 14 * u));
     ImGui::PopClipRect();
     begin_card(s, low_right);
-    if (s.front().facts.is_flow())
-        draw_flow_panel(s, inside(low_right, 14 * u));
-    else
-        draw_heat_map(s, inside(low_right, 14 * u));
+    draw_whole_run(s, inside(low_right, 14 * u));
     ImGui::PopClipRect();
 }
 

@@ -186,6 +186,8 @@ void select_line(scene &s, int direction);
 
 /* The panels. `where` is the inside of their card. */
 void draw_canvas(scene &s, sheet &sh, const area &where);
+/* The legend takes as many rows as it needs; its height for that width. */
+float legend_height(const scene &s, float width);
 void draw_legend(scene &s, const area &where);
 void draw_timeline(scene &s, const area &where);
 void draw_token_panel(scene &s, const area &where);

@@ -20,15 +20,6 @@ std::string probability_text(float p)
     return p > 0 && p < 0.0005F ? "<0.001" : format_text("%.3f", static_cast<double>(p));
 }
 
-void draw_fact(const scene &s, float x, float &y, float x1, const char *name, const std::string &value)
-{
-    const theme &t = s.colours();
-    const float u = s.unit, column = 100 * u;
-    put_text(s.fonts.small, x, y, t.faint, name);
-    put_text_within(s.fonts.small, x + column, y, x1 - x - column, t.text, value);
-    y += 21 * u;
-}
-
 /* "from step 3 (2 edits), 9": where the run was gone on with. */
 std::string describe_resumptions(const vkdlm_trajectory_info &info)
 {
@@ -43,40 +34,63 @@ std::string describe_resumptions(const vkdlm_trajectory_info &info)
     return out;
 }
 
+struct fact {
+    const char *name;
+    std::string value;
+};
+
+/* Of the run, those first that tell most. */
+std::vector<fact> list_facts(const sheet &sh)
+{
+    const vkdlm_trajectory_info &info = sh.source->info();
+    const bool flow = sh.facts.is_flow();
+    std::vector<fact> out = {
+        {"kind", flow ? "diffusion path beside an autoregressive model" : "masked diffusion"},
+        {"model", info.model},
+        {"seed", info.seed},
+        {flow ? "new tokens" : "length",
+         flow ? std::to_string(info.n_tokens) : format_text("%u tokens", info.length)},
+        {flow ? "evaluations" : "steps", std::to_string(flow ? info.n_evaluations : info.n_steps)},
+        {"gone on", describe_resumptions(info)},
+        {"prompt", info.prompt},
+        {"device", info.device},
+        {"candidates", std::to_string(info.n_candidates)},
+        {"dimensions", flow ? std::to_string(info.dim) : ""},
+    };
+    out.erase(std::remove_if(out.begin(), out.end(), [](const fact &f) { return f.value.empty(); }),
+              out.end());
+    return out;
+}
+
 void draw_run(scene &s, const area &where)
 {
     const sheet &sh = s.sheets[s.state.active];
-    const vkdlm_trajectory_info &info = sh.source->info();
+    const theme &t = s.colours();
+    const ImFont *font = s.fonts.small;
     const float u = s.unit;
     float y = where.y0;
-    put_text(s.fonts.bold, where.x0, y, s.colours().text, "The run");
+    put_text(s.fonts.bold, where.x0, y, t.text, "The run");
     y += 28 * u;
-    auto fact = [&](const char *name, const std::string &value) {
-        if (!value.empty())
-            draw_fact(s, where.x0, y, where.x1, name, one_line(value));
-    };
-    fact("kind", sh.facts.is_flow() ? "diffusion path beside an autoregressive model" : "masked diffusion");
-    fact("model", info.model);
-    fact("device", info.device);
-    fact("seed", info.seed);
-    if (sh.facts.is_flow()) {
-        fact("new tokens", std::to_string(info.n_tokens));
-        fact("evaluations", std::to_string(info.n_evaluations));
-        fact("dimensions", std::to_string(info.dim));
-    } else {
-        fact("length", format_text("%u tokens", info.length));
-        fact("steps", std::to_string(info.n_steps));
+    /* Closer where there is little room, and as many as there is room for. */
+    const std::vector<fact> facts = list_facts(sh);
+    const float row = where.y1 - y < static_cast<float>(facts.size()) * 21 * u ? 17 * u : 21 * u;
+    for (const fact &f : facts) {
+        if (y + font->FontSize > where.y1)
+            return;
+        put_text(font, where.x0, y, t.faint, f.name);
+        put_text_within(font, where.x0 + 100 * u, y, where.width() - 100 * u, t.text, one_line(f.value));
+        y += row;
     }
-    fact("candidates", std::to_string(info.n_candidates));
-    fact("prompt", info.prompt);
-    fact("gone on", describe_resumptions(info));
     y += 6 * u;
     const std::string hint = "Point at a token, or press Tab, for its candidates and how they changed.";
-    ImGui::GetWindowDrawList()->AddText(s.fonts.small, s.fonts.small->FontSize, ImVec2(where.x0, y),
-                                        s.colours().faint, hint.data(), hint.data() + hint.size(),
-                                        where.width());
-    y += 44 * u;
-    if (s.live || !*info.model || s.sheets.size() > 1 || y + 28 * u > where.y1)
+    const float hint_height =
+        font->CalcTextSizeA(font->FontSize, FLT_MAX, where.width(), hint.data(), hint.data() + hint.size()).y;
+    if (y + hint_height > where.y1)
+        return;
+    ImGui::GetWindowDrawList()->AddText(font, font->FontSize, ImVec2(where.x0, y), t.faint, hint.data(),
+                                        hint.data() + hint.size(), where.width());
+    y += hint_height + 12 * u;
+    if (s.live || !*sh.source->info().model || s.sheets.size() > 1 || y + 28 * u > where.y1)
         return;
     const std::string label = "Open the model";
     if (text_button(s, "open model", {where.x0, y, where.x0 + button_width(s, label), y + 28 * u}, label,
@@ -86,7 +100,7 @@ void draw_run(scene &s, const area &where)
 }
 
 /* A line of facts about a position. */
-std::string describe(const sheet &sh, uint32_t step, uint32_t position)
+std::string describe(const sheet &sh, uint32_t step, uint32_t position, bool brief)
 {
     const analysis &a = sh.facts;
     int32_t committed = a.committed(position);
@@ -100,11 +114,11 @@ std::string describe(const sheet &sh, uint32_t step, uint32_t position)
     if (committed < 0)
         return "not committed";
     out = a.is_flow() ? "token " + std::to_string(position + 1)
-                      : "committed in step " + std::to_string(committed);
-    if (!a.is_flow() && static_cast<int64_t>(step) < committed)
+                      : (brief ? "step " : "committed in step ") + std::to_string(committed);
+    if (!a.is_flow() && static_cast<int64_t>(step) < committed && !brief)
         out = "will be " + out;
     if (std::isfinite(probability))
-        out += " with probability " + probability_text(probability);
+        out += (brief ? ", probability " : " with probability ") + probability_text(probability);
     return out;
 }
 
@@ -315,8 +329,10 @@ void draw_token_panel(scene &s, const area &where)
     const float sign = by_hand.empty() ? 0 : 14 * u;
     if (sign > 0)
         draw_edit_sign(s, where.x0 + 9 * u, y + 3 * u);
-    put_text_within(s.fonts.small, where.x0 + sign, y, where.width() - sign, t.text,
-                    describe(sh, step, position));
+    std::string facts = describe(sh, step, position, false);
+    if (text_width(s.fonts.small, facts) > where.width() - sign)
+        facts = describe(sh, step, position, true);
+    put_text_within(s.fonts.small, where.x0 + sign, y, where.width() - sign, t.text, facts);
     y += 19 * u;
     std::string second = !by_hand.empty()                     ? by_hand
                          : s.live && where.height() < 190 * u ? ""
