@@ -104,17 +104,18 @@ void draw_path(const scene &s, const sheet &sh, const area &where)
         }
     if (x0 > x1)
         return;
-    /* Each axis fills the plot; how much the second is stretched is told. */
-    const float inset = 18 * u;
-    const float across = std::max((x1 - x0) / (plot.width() - 2 * inset), 1e-9F),
-                up = std::max((y1 - y0) / (plot.height() - 2 * inset), across * 1e-3F);
+    /* Each axis fills the plot above its legend; how much the second is stretched is told. */
+    const float inset = 16 * u;
+    const area room = {plot.x0 + inset, plot.y0 + inset, plot.x1 - inset, plot.y1 - inset - 14 * u};
+    const float across = std::max((x1 - x0) / room.width(), 1e-9F),
+                up = std::max((y1 - y0) / room.height(), across * 1e-3F);
     auto at = [&](size_t i) {
-        return ImVec2((plot.x0 + plot.x1) / 2 + (p.x[i] - (x0 + x1) / 2) / across,
-                      (plot.y0 + plot.y1) / 2 - (p.y[i] - (y0 + y1) / 2) / up);
+        return ImVec2((room.x0 + room.x1) / 2 + (p.x[i] - (x0 + x1) / 2) / across,
+                      (room.y0 + room.y1) / 2 - (p.y[i] - (y0 + y1) / 2) / up);
     };
     if (float stretch = across / up; stretch > 1.05F && stretch < 999)
-        put_text_right(font, plot.x1 - 6 * u, plot.y0 + 3 * u, t.faint,
-                       format_text("\u2191 \u00D7%.*f", stretch < 10 ? 1 : 0, static_cast<double>(stretch)));
+        put_text_right(font, plot.x1 - 6 * u, plot.y1 - font->FontSize - 4 * u, t.faint,
+                       format_text("\u2191\u00D7%.*f", stretch < 10 ? 1 : 0, static_cast<double>(stretch)));
     ImDrawList *list = ImGui::GetWindowDrawList();
     size_t last = p.x.size();
     for (size_t i = 0; i < p.x.size(); i++) {
@@ -133,9 +134,9 @@ void draw_path(const scene &s, const sheet &sh, const area &where)
     put_text(font, plot.x0 + 8 * u, plot.y1 - font->FontSize - 4 * u, t.faint, "t = 0");
     float x = plot.x0 + 8 * u + text_width(font, "t = 0") + 6 * u, y = plot.y1 - font->FontSize / 2 - 4 * u;
     for (int i = 0; i < 8; i++)
-        fill({x + static_cast<float>(i) * 6 * u, y - 4 * u, x + static_cast<float>(i + 1) * 6 * u, y + 4 * u},
+        fill({x + static_cast<float>(i) * 4 * u, y - 4 * u, x + static_cast<float>(i + 1) * 4 * u, y + 4 * u},
              viridis(static_cast<float>(i) / 7, 0));
-    put_text(font, x + 54 * u, plot.y1 - font->FontSize - 4 * u, t.faint, "1");
+    put_text(font, x + 37 * u, plot.y1 - font->FontSize - 4 * u, t.faint, "1");
 }
 
 } // namespace

@@ -11,7 +11,7 @@ namespace
 {
 
 constexpr float row_height = 28, row_gap = 7, pad = 10, field_gap = 12, label_gap = 6; /* points */
-constexpr int most_lines = 3;
+constexpr uint32_t most_lines = 3;
 
 /* What stands in the bar's second row, and the next ones where it is too narrow. */
 enum class part { given, seed, method, steps, length, temperature, top_k, top_p };
@@ -79,13 +79,6 @@ float complaint_height(const scene &s, float width)
            6 * s.unit;
 }
 
-float text_height(const scene &s)
-{
-    const auto lines = static_cast<int>(std::count(s.form.text.begin(), s.form.text.end(), '\n')) + 1;
-    return row_height * s.unit +
-           static_cast<float>(std::min(lines, most_lines) - 1) * s.fonts.small->FontSize;
-}
-
 /* What waits to be done, and the button that does it: at the right of the last row, or in one of its own. */
 std::string edits_text(const scene &s)
 {
@@ -130,8 +123,8 @@ bool go_on_wraps(const scene &s, const std::vector<place> &places, float width)
     return need > 0 && places.back().end + 16 * s.unit + need > width;
 }
 
-/* Run, pause, step, cancel; returns where they end. */
-float draw_buttons(scene &s, float x, float y)
+/* Run, pause, step, cancel. */
+void draw_buttons(scene &s, float x, float y)
 {
     const theme &t = s.colours();
     const float u = s.unit, size = row_height * u;
@@ -170,7 +163,6 @@ float draw_buttons(scene &s, float x, float y)
         draw_sign(s, b.what, a, enabled ? t.text : with_alpha(t.faint, 0.45F));
         x += size + 4 * u;
     }
-    return x;
 }
 
 std::string rate_text(const scene &s)
@@ -219,6 +211,16 @@ void draw_phase(const scene &s, const area &where, bool rate)
     const float x = std::max(end - text_width(font, text), where.x0 + 16 * u);
     ImGui::GetWindowDrawList()->AddCircleFilled(ImVec2(x - 10 * u, y), 4 * u, dot, 16);
     put_text_within(font, x, text_y, end - x + 1, t.text, text);
+}
+
+/* Where the text's field lies in the bar's inside: between the buttons and the phase. */
+area text_area(const scene &s, const area &in)
+{
+    const float u = s.unit, buttons = (68 + 6 + 3 * (row_height + 4) + 8) * u;
+    area out = {in.x0 + buttons, in.y0, in.x1 - phase_width(s, in.width()) - 16 * u, in.y0 + row_height * u};
+    const uint32_t rows = count_rows(s, s.form.text, out.width());
+    out.y1 += static_cast<float>(std::min(rows, most_lines) - 1) * s.fonts.small->FontSize;
+    return out;
 }
 
 void draw_field(scene &s, const field &f, const area &a)
@@ -317,8 +319,8 @@ float run_bar_height(const scene &s, float width)
     uint32_t n_rows = 0;
     const std::vector<place> places = place_fields(s, inner, &n_rows);
     n_rows += go_on_wraps(s, places, inner);
-    return 2 * pad * u + text_height(s) + static_cast<float>(n_rows) * (row_height + row_gap) * u +
-           complaint_height(s, inner);
+    return 2 * pad * u + text_area(s, {0, 0, inner, 0}).height() +
+           static_cast<float>(n_rows) * (row_height + row_gap) * u + complaint_height(s, inner);
 }
 
 void draw_run_bar(scene &s, const area &where)
@@ -327,27 +329,27 @@ void draw_run_bar(scene &s, const area &where)
     const float u = s.unit, height = row_height * u;
     const area in = {where.x0 + pad * u, where.y0 + pad * u, where.x1 - pad * u, where.y1 - pad * u};
     const field_style style(s, height);
-    float x = draw_buttons(s, in.x0, in.y0) + 8 * u;
-    const float text_end = in.x1 - phase_width(s, in.width()) - 16 * u;
+    draw_buttons(s, in.x0, in.y0);
+    const area text = text_area(s, in);
     if (s.focus_text)
         ImGui::SetKeyboardFocusHere();
     s.focus_text = false;
-    if (lines_field("##text", {x, in.y0, text_end, in.y0 + text_height(s)}, s.form.text))
+    if (lines_field(s, "##text", text, s.form.text, s.text_lines))
         note_text(s, s.form.text);
     if (s.form.text.empty() && !ImGui::IsItemActive())
-        put_text_within(s.fonts.small, x + 9 * u, in.y0 + (height - s.fonts.small->FontSize) / 2,
-                        text_end - x - 16 * u, with_alpha(t.faint, 0.75F),
+        put_text_within(s.fonts.small, text.x0 + 9 * u, in.y0 + (height - s.fonts.small->FontSize) / 2,
+                        text.width() - 16 * u, with_alpha(t.faint, 0.75F),
                         s.form.kind == live_settings::given::masks
                             ? "A template, such as: In the [MASK] was the [MASK]"
                         : s.form.kind == live_settings::given::ids ? "Ids of tokens, such as: 318 262 1266"
                         : s.form.causal                            ? "A prompt to continue"
                                         : "A prompt that the text begins with, or nothing");
-    draw_phase(s, {text_end + 16 * u, in.y0, in.x1, in.y0 + height}, shows_rate(s, in.width()));
+    draw_phase(s, {text.x1 + 16 * u, in.y0, in.x1, in.y0 + height}, shows_rate(s, in.width()));
 
     uint32_t n_rows = 0;
     const std::vector<place> places = place_fields(s, in.width(), &n_rows);
     const std::vector<field> &fields = fields_of(s.form.causal);
-    const float top = in.y0 + text_height(s) + row_gap * u;
+    const float top = text.y1 + row_gap * u;
     for (size_t i = 0; i < fields.size(); i++) {
         const float y = top + static_cast<float>(places[i].row) * (height + row_gap * u);
         put_text(s.fonts.small, in.x0 + places[i].x, y + (height - s.fonts.small->FontSize) / 2, t.faint,

@@ -126,6 +126,14 @@ struct save_form {
     int field_kind = -1; /* that the field was drawn for */
 };
 
+/* A field of several lines, while it is edited. */
+struct lines_state {
+    size_t cursor = 0, from = 0, to = 0; /* bytes; the selection's ends */
+    size_t anchor = 0;                   /* where the mouse was pressed */
+    size_t first = 0;                    /* row at the top */
+    bool dragging = false;
+};
+
 /* A sentence that goes away by itself. */
 struct toast {
     std::string text;
@@ -148,6 +156,7 @@ struct scene {
     std::vector<toast> toasts;
     double now = 0; /* seconds of the program's clock */
     bool start_when_ready = false, in_window = false;
+    lines_state text_lines;    /* of the prompt's field */
     bool focus_text = false;   /* the prompt's field takes the keyboard in the next frame */
     std::vector<action> asked; /* by buttons, to be done after the frame */
     bool clean = false;        /* nothing is drawn over the panels: a picture is taken */

@@ -98,13 +98,6 @@ bool number_field(const char *id, const area &a, std::string &text, const char *
                          ImGuiInputTextFlags_AutoSelectAll);
 }
 
-bool lines_field(const char *id, const area &a, std::string &text)
-{
-    ImGui::SetCursorScreenPos(ImVec2(a.x0, a.y0));
-    return ImGui::InputTextMultiline(id, text.data(), text.capacity() + 1, ImVec2(a.width(), a.height()),
-                                     ImGuiInputTextFlags_CallbackResize, resize, &text);
-}
-
 bool choice_field(const char *id, const area &a, const std::vector<std::string> &names, int &chosen)
 {
     const int before = chosen;

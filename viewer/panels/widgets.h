@@ -21,8 +21,11 @@ class field_style
 bool text_field(const char *id, const area &a, std::string &text, const char *hint, bool *enter = nullptr);
 /* A number as text: other characters are not taken. */
 bool number_field(const char *id, const area &a, std::string &text, const char *hint, bool whole);
-/* Lines of text. */
-bool lines_field(const char *id, const area &a, std::string &text);
+/* Lines of text, which wrap; as a row of field_style is high, and a letter's height more for each further
+ * row. */
+bool lines_field(const scene &s, const char *id, const area &a, std::string &text, lines_state &state);
+/* Rows that a text takes in a field of this width. */
+uint32_t count_rows(const scene &s, const std::string &text, float width);
 /* One of several names; true when another was chosen. */
 bool choice_field(const char *id, const area &a, const std::vector<std::string> &names, int &chosen);
 
