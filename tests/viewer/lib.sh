@@ -55,6 +55,15 @@ rest_mouse()
     xdotool mousemove $((${size%x*} - 2)) $((${size#*x} - 2))
 }
 
+# It may be there before it is shown.
+window_has_keyboard()
+{
+    window=$(xdotool search --onlyvisible --pid "$viewer" | tail -n 1)
+    [[ -n $window ]] || window=$(xdotool search --onlyvisible --name vkdlm | tail -n 1)
+    [[ -n $window ]] && xdotool windowfocus --sync "$window" && [[ $(xdotool getwindowfocus) == "$window" ]] &&
+        [[ $(xdotool getwindowgeometry "$window") == *"Position: 0,0"*"Geometry: $size"* ]]
+}
+
 # start_viewer ARGUMENT...: over the whole screen, with the keyboard's focus.
 start_viewer()
 {
@@ -64,11 +73,7 @@ start_viewer()
     viewer=$!
     jobs_started+=("$viewer")
     until_true test -s report.json || fail "the viewer reports nothing"
-    window=$(xdotool search --pid "$viewer" 2> /dev/null | tail -n 1)
-    [[ -n $window ]] || window=$(xdotool search --name vkdlm | tail -n 1)
-    [[ -n $window ]] || fail "there is no window"
-    xdotool windowfocus --sync "$window"
-    [[ $(xdotool getwindowgeometry "$window") == *"Position: 0,0"*"Geometry: $size"* ]] || fail "where is the window?"
+    until_true window_has_keyboard || fail "there is no window of $size with the keyboard"
 }
 
 is_over()

@@ -112,6 +112,7 @@ void a_double_click_is_four_frames(void **)
     /* When it was goes with it. */
     std::vector<double> times;
     for (int n = 0; n < 4; n++) {
+        assert_true(q.next_time() == (n == 0 ? 1 : n == 1 ? 1.05 : n == 2 ? 1.1 : 1.05 + 0.1));
         q.begin_frame();
         for (input_event e; q.next(alone, e);)
             if (e.what == kind::button && e.happens == GLFW_PRESS)
@@ -170,6 +171,11 @@ void keys_and_characters_keep_their_order(void **)
     release(q, GLFW_KEY_ENTER);
     type(q, "C");
     is_dealt(q, "+A, 'A', -A | +Backspace | -Backspace, +B, 'B', -B | +Enter | *Enter | -Enter, +C, 'C', -C");
+    for (int i = 0; i < 2; i++) {
+        press(q, GLFW_KEY_ENTER);
+        release(q, GLFW_KEY_ENTER);
+    }
+    is_dealt(q, "+Enter | -Enter | +Enter | -Enter");
     /* Characters are no part of a shortcut behind them. */
     type(q, "A");
     press(q, GLFW_KEY_LEFT_CONTROL);

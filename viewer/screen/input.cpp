@@ -169,7 +169,6 @@ void user_input::give(const input_event &e)
 
 void user_input::take()
 {
-    next_clock_ = glfwGetTime();
     waited_ = lacks_field() ? waited_ + 1 : 0;
     if (hold_ > 0 || (waited_ > 0 && waited_ <= frames_to_field)) {
         hold_ = std::max(hold_ - 1, 0);
@@ -178,19 +177,19 @@ void user_input::take()
     opening_ = false;
     queue_.begin_frame();
     const auto alone = [this](const input_event &e) { return stands_alone(e); };
-    for (input_event e; queue_.next(alone, e);) {
+    for (input_event e; queue_.next(alone, e);)
         give(e);
-        next_clock_ = e.time;
-    }
 }
 
 void user_input::begin_frame()
 {
     ImGui_ImplGlfw_NewFrame();
     ImGuiIO &io = ImGui::GetIO();
-    /* Clicks that came within a slow frame are as far apart as they were. */
-    io.DeltaTime = static_cast<float>(std::max(next_clock_ - clock_, least_seconds));
-    clock_ = std::max(next_clock_, clock_ + least_seconds);
+    /* Slow frames neither part clicks that came together, nor make a key long that was touched: while
+     * something waits, it is as late as that was. */
+    const double now = glfwGetTime(), clock = waits() ? std::min(now, queue_.next_time()) : now;
+    io.DeltaTime = static_cast<float>(std::max(clock - clock_, least_seconds));
+    clock_ = std::max(clock, clock_ + least_seconds);
     const auto x = static_cast<float>(mouse_x_), y = static_cast<float>(mouse_y_);
 #if IMGUI_VERSION_NUM >= 18700
     io.AddMousePosEvent(x, y);

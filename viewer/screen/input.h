@@ -51,8 +51,8 @@ class user_input
     input_queue queue_;
     double mouse_x_ = no_place, mouse_y_ = no_place, wheel_x_ = 0, wheel_y_ = 0;
     bool buttons_[ImGuiMouseButton_COUNT] = {};
-    double clock_ = 0, next_clock_ = 0; /* ImGui's */
-    int hold_ = 0, waited_ = 0;         /* frames */
+    double clock_ = 0;          /* ImGui's */
+    int hold_ = 0, waited_ = 0; /* frames */
     bool leave_field_ = false, opening_ = false;
     bool skip_character_ = false; /* of the key that opened a field */
 };

@@ -139,7 +139,8 @@ bool input_queue::fits(const input_event &e, bool alone) const
     case kind::wheel:
         return !typed && !given_.wheel && !given_.buttons;
     case kind::key:
-        return !mouse && !(given_.text && (alone || makes_shortcuts(e.code)));
+        return !mouse && !(given_.text && (alone || makes_shortcuts(e.code))) &&
+               !(alone && given_.keys.count(e.code));
     case kind::character:
         return !mouse;
     case kind::focus:
@@ -158,6 +159,8 @@ void input_queue::note(const input_event &e)
         given_.buttons |= bit(e.code);
         held_ ^= bit(e.code);
     }
+    if (e.what == kind::key)
+        given_.keys.insert(e.code);
     full_ |= e.what == kind::focus;
 }
 

@@ -55,15 +55,20 @@ class input_queue
     {
         return events_.empty();
     }
+    /* When the next event came; only where there is one. */
+    double next_time() const
+    {
+        return events_.front().time;
+    }
     void begin_frame();
     /* Takes the next event of this frame. False: the queue is empty, or what comes next is another frame's:
-     * - a button that changed already, and while one is held what it does behind a move;
-     * - a move, unless it is the first thing; keys and characters behind what the mouse did, and the other
-     * way round;
-     * - a key for which `alone` tells that a field or the frame itself acts on it: behind characters, and
-     * everything behind it;
+     * - a move, unless it is the first thing;
+     * - a button that changed already, and while one is held what buttons do behind a move;
+     * - what the mouse does behind keys, and keys behind what the mouse did;
+     * - a key for which `alone` tells that a field, or what the frame draws, depends on it, where characters
+     * or the same key went before; and everything behind it;
      * - Ctrl, Alt or Super behind characters, which would be taken for those of a shortcut;
-     * - the keyboard, which comes and goes in a frame of its own. */
+     * - that the keyboard came or went, which has a frame of its own. */
     bool next(const std::function<bool(const input_event &)> &alone, input_event &out);
 
   private:
@@ -80,6 +85,7 @@ class input_queue
     struct {
         bool move = false, wheel = false, key = false, text = false;
         unsigned buttons = 0;
+        std::set<int> keys;
     } given_;
     bool full_ = false;
     unsigned held_ = 0; /* buttons before the next event */
