@@ -217,6 +217,27 @@ void steps_to_come_are_expected(void **)
     assert_int_equal(expected_steps(s, false, 10), UINT32_MAX);
 }
 
+/* What a recording says that people did, at the steps at which it was there. */
+void edits_are_told(void **)
+{
+    fake_live run;
+    const vkdlm_trajectory_edit first[] = {{1, 7, -1}, {2, -1, 3}}, second[] = {{1, 5, 2}};
+    const vkdlm_trajectory_resumption resumptions[] = {{1, 2, first, "{}", 0}, {2, 1, second, "{}", 0}};
+    analysis before(run);
+    assert_false(before.has_edits() || before.by_hand(1) || before.edited(2, 1));
+    run.info_.resumptions = resumptions;
+    run.info_.n_resumptions = 1;
+    analysis a(run);
+    assert_true(a.has_edits() && !a.edited(0, 1) && !a.edited(2, 0));
+    assert_true(a.edited(1, 1)->edit.from == 7 && a.edited(2, 1)->edit.to == -1 && a.edited(2, 1)->step == 1);
+    /* Position 2 has its token of step 1 by hand, position 1 that of step 2 by the model. */
+    assert_true(a.by_hand(2) && !a.by_hand(1) && std::isnan(a.commit_probability(2)));
+    assert_false(std::isnan(a.commit_probability(1)));
+    run.info_.n_resumptions = 2;
+    analysis b(run);
+    assert_true(b.edited(2, 1)->edit.from == 5 && b.edited(1, 1)->edit.from == 7 && b.by_hand(1));
+}
+
 void steps_come_and_go(void **)
 {
     fake_live run;
@@ -264,6 +285,7 @@ int main()
         cmocka_unit_test(fields_become_options),
         cmocka_unit_test(a_causal_model_has_solvers),
         cmocka_unit_test(steps_to_come_are_expected),
+        cmocka_unit_test(edits_are_told),
         cmocka_unit_test(steps_come_and_go),
         cmocka_unit_test(files_have_names),
     };

@@ -51,6 +51,11 @@ ok masked.safetensors --step 4 --guesses --size 2560x1440 --png c.png --layout c
 ok flow.safetensors --step 7 --select 3 --png d.png --layout d.json
 "$CHECK_PICTURE" tokens d.png d.json 5
 ok masked.safetensors masked.safetensors --step 12 --size 640x480 --png e.png --layout e.json
+"$MAKE_RUNS" edited edited.safetensors
+ok edited.safetensors --step 9 --select 1 --size 640x480 --png g.png --layout g.json
+"$CHECK_PICTURE" tokens g.png g.json 20
+ok flow.safetensors --step 7 --select 3 --size 640x480 --theme dark --png h.png --layout h.json
+"$CHECK_PICTURE" tokens h.png h.json 5
 ok masked.safetensors --size 320x240 --scale 4 --png f.png
 if [[ -z ${QUICK:-} ]]; then
     ok flow.safetensors --size 400x300 --frames frames --gif a.gif
