@@ -300,7 +300,7 @@ static void test_refusals(void **state)
 /* ---- causal ---------------------------------------------------------------------------------------------
  */
 
-enum { DIM = 3, CONTEXT = 30, NEW = 8, PROMPT = 4, END_ID = 7, MAX_EVALUATIONS = 3000 };
+enum { DIM = 3, CONTEXT = 30, NEW = 8, PROMPT = 4, MAX_EVALUATIONS = 3000 };
 
 static const ref_causal_config small = {
     .vocab_size = 11, .context = CONTEXT, .flow_dim = DIM, .n_classes = 2, .sharpness = 1.5, .seed = 3};
@@ -377,23 +377,6 @@ static bool see_completion(void *user, const vkdlm_completion *c)
     return true;
 }
 
-static const vkdlm_model_info flow_info = {.family = VKDLM_FAMILY_CAUSAL,
-                                           .vocab_size = 11,
-                                           .end_ids = {END_ID},
-                                           .n_end_ids = 1,
-                                           .flow = {.present = true,
-                                                    .dim = DIM,
-                                                    .n_classes = 2,
-                                                    .noise_scale = 64,
-                                                    .steps = 4,
-                                                    .solver = VKDLM_SOLVER_MIDPOINT,
-                                                    .estimate = VKDLM_ESTIMATE_SAMPLE,
-                                                    .velocity = VKDLM_VELOCITY_CONSTANT,
-                                                    .temperature = "1",
-                                                    .rtol = 1e-3,
-                                                    .atol = 1e-3,
-                                                    .end_time = 1}};
-
 static vkdlm_status run_flow(vkdlm_complete_options options, const int32_t *prompt, uint32_t length,
                              flow_seen *seen, vkdlm_error *err)
 {
@@ -407,7 +390,8 @@ static vkdlm_status run_flow(vkdlm_complete_options options, const int32_t *prom
     options.on_token = see_token;
     options.on_sample = see_completion;
     options.user = seen;
-    vkdlm_status status = complete_run(network, &flow_info, &options, NULL, err);
+    const vkdlm_model_info info = ref_causal_info(&small);
+    vkdlm_status status = complete_run(network, &info, &options, NULL, err);
     ref_causal_destroy(network);
     return status;
 }
@@ -440,7 +424,8 @@ static vkdlm_complete_options retold_flow(const vkdlm_complete_options *options,
 {
     vkdlm_complete_options out;
     vkdlm_error err = {0};
-    char *text = vkdlm_complete_options_write(options, &flow_info.flow);
+    const vkdlm_model_info info = ref_causal_info(&small);
+    char *text = vkdlm_complete_options_write(options, &info.flow);
     if (vkdlm_complete_options_read(text, &out, temperature, &err))
         fail_msg("%s", err.message);
     free(text);

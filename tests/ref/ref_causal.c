@@ -401,6 +401,28 @@ static vkdlm_status prepare(void *self, const float *times, uint32_t n_times, co
     return VKDLM_OK;
 }
 
+vkdlm_model_info ref_causal_info(const ref_causal_config *config)
+{
+    vkdlm_model_info info = {.family = VKDLM_FAMILY_CAUSAL,
+                             .vocab_size = config->vocab_size,
+                             .end_ids = {REF_CAUSAL_END},
+                             .n_end_ids = 1};
+    if (config->flow_dim)
+        info.flow = (vkdlm_flow_info){.present = true,
+                                      .dim = config->flow_dim,
+                                      .n_classes = config->n_classes,
+                                      .noise_scale = 64,
+                                      .steps = 4,
+                                      .solver = VKDLM_SOLVER_MIDPOINT,
+                                      .estimate = VKDLM_ESTIMATE_SAMPLE,
+                                      .velocity = VKDLM_VELOCITY_CONSTANT,
+                                      .temperature = "1",
+                                      .rtol = 1e-3,
+                                      .atol = 1e-3,
+                                      .end_time = 1};
+    return info;
+}
+
 causal *ref_causal_create(const ref_causal_config *config)
 {
     ref_causal *r = allocate(1, sizeof *r);

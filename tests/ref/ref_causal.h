@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vkdlm/model.h>
+
 #include "model/causal.h"
 
 typedef struct ref_causal_config {
@@ -31,6 +33,11 @@ typedef struct ref_causal_log {
     causal_capacity capacity; /* as reserved last */
     uint64_t refined_rows;    /* rows of runs that went through the flow's program */
 } ref_causal_log;
+
+/* What such a model says of itself: its end token is REF_CAUSAL_END, its flow takes four steps by midpoint.
+ */
+enum { REF_CAUSAL_END = 7 };
+vkdlm_model_info ref_causal_info(const ref_causal_config *config);
 
 causal *ref_causal_create(const ref_causal_config *config);
 void ref_causal_destroy(causal *network);
