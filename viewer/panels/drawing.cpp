@@ -4,6 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "panels/curve.h"
 #include "panels/scene.h"
 
 namespace viewer
@@ -112,28 +113,54 @@ bool hovers(const area &a)
            a.holds(ImGui::GetIO().MousePos);
 }
 
+void draw_raster(const raster &r, const area &a)
+{
+    /* Whoever draws it only reads it; ImGui's names of textures are not const. */
+    ImGui::GetWindowDrawList()->AddImage(const_cast<raster *>(&r), ImVec2(a.x0, a.y0), ImVec2(a.x1, a.y1));
+}
+
+namespace
+{
+
+constexpr float curve_tolerance = 0.1F; /* pixels that a simplified curve may be off */
+
+/* Draws a part without gaps, as one line; but one that turns back on itself gets spikes there, so that it is
+ * cut. */
+void draw_part(const std::vector<curve_point> &part, colour c, float thickness)
+{
+    ImDrawList *list = ImGui::GetWindowDrawList();
+    if (part.size() == 1)
+        list->AddCircleFilled(ImVec2(part[0].x, part[0].y), thickness * 1.25F, c, 12);
+    std::vector<ImVec2> points;
+    for (curve_point p : thin_curve(part, curve_tolerance))
+        points.emplace_back(p.x + 0.5F, p.y + 0.5F);
+    for (size_t from = 0, i = 1; i < points.size(); i++) {
+        if (i + 1 < points.size()) {
+            const ImVec2 at = points[i], before = points[i - 1], after = points[i + 1];
+            if ((at.x - before.x) * (after.x - at.x) + (at.y - before.y) * (after.y - at.y) > 0)
+                continue;
+        }
+        list->AddPolyline(&points[from], static_cast<int>(i - from + 1), c, 0, thickness);
+        from = i;
+    }
+}
+
+} // namespace
+
 void draw_curve(const area &a, const std::vector<float> &x, const std::vector<float> &y, float most, colour c,
                 float thickness)
 {
-    ImDrawList *list = ImGui::GetWindowDrawList();
-    ImVec2 last = {};
-    bool has_last = false, drawn = false;
+    std::vector<curve_point> part;
     for (size_t i = 0; i < y.size(); i++) {
         if (!std::isfinite(y[i])) {
-            has_last = false;
+            draw_part(part, c, thickness);
+            part.clear();
             continue;
         }
-        float up = most > 0 ? std::clamp(y[i] / most, 0.0F, 1.0F) : 0;
-        ImVec2 at(x[i], a.y1 - up * a.height());
-        drawn = has_last;
-        if (has_last)
-            list->AddLine(last, at, c, thickness);
-        bool alone = !drawn && (i + 1 == y.size() || !std::isfinite(y[i + 1]));
-        if (alone)
-            list->AddCircleFilled(at, thickness * 1.25F, c, 12);
-        last = at;
-        has_last = true;
+        const float up = most > 0 ? std::clamp(y[i] / most, 0.0F, 1.0F) : 0;
+        part.push_back({x[i], a.y1 - up * a.height()});
     }
+    draw_part(part, c, thickness);
 }
 
 } // namespace viewer

@@ -46,7 +46,7 @@ struct heat_view {
 };
 
 /* Of at least 3 by 2 pixels each. */
-const heat_cells &find_cells(const scene &s, sheet &sh, const heat_view &v, const area &plot)
+const raster &find_cells(const scene &s, sheet &sh, const heat_view &v, const area &plot)
 {
     auto count = [](double cells, float pixels, float least) {
         return static_cast<uint32_t>(
@@ -55,49 +55,29 @@ const heat_cells &find_cells(const scene &s, sheet &sh, const heat_view &v, cons
     const uint32_t n_columns = count(v.steps, plot.width(), 3 * s.unit),
                    n_rows = count(v.positions, plot.height(), 2 * s.unit);
     heat_cells &c = sh.heat;
+    raster &r = c.cells;
     const view_state &state = s.state;
-    if (c.n_columns == n_columns && c.n_rows == n_rows && c.version == sh.facts.version() &&
+    if (r.width == n_columns && r.height == n_rows && c.version == sh.facts.version() &&
         c.of_probability == state.heat_of_probability && c.steps == state.heat_steps &&
         c.positions == state.heat_positions)
-        return c;
-    c = {n_columns,
-         n_rows,
-         sh.facts.version(),
-         state.heat_of_probability,
-         state.heat_steps,
-         state.heat_positions,
-         {}};
-    c.colours.reserve(size_t{n_columns} * n_rows);
+        return r;
+    c.version = sh.facts.version();
+    c.of_probability = state.heat_of_probability;
+    c.steps = state.heat_steps;
+    c.positions = state.heat_positions;
+    r.width = n_columns;
+    r.height = n_rows;
+    r.colours.clear();
+    r.colours.reserve(size_t{n_columns} * n_rows);
     for (uint32_t row = 0; row < n_rows; row++)
         for (uint32_t i = 0; i < n_columns; i++) {
             float level =
                 cell_level(sh.facts, c.of_probability, v.step0 + v.steps * i / n_columns,
                            v.step0 + v.steps * (i + 1) / n_columns, v.position0 + v.positions * row / n_rows,
                            v.position0 + v.positions * (row + 1) / n_rows);
-            /* 64 shades, so that neighbours are one rectangle. */
-            c.colours.push_back(viridis(std::round(level * 63) / 63, 0));
+            r.colours.push_back(viridis(level, 0));
         }
-    return c;
-}
-
-void draw_cells(const heat_cells &c, const area &plot)
-{
-    auto at = [](float from, float size, uint32_t i, uint32_t n) {
-        return std::round(from + size * static_cast<float>(i) / static_cast<float>(n));
-    };
-    for (uint32_t row = 0; row < c.n_rows; row++) {
-        const colour *colours = &c.colours[size_t{row} * c.n_columns];
-        const float y0 = at(plot.y0, plot.height(), row, c.n_rows),
-                    y1 = at(plot.y0, plot.height(), row + 1, c.n_rows);
-        for (uint32_t from = 0, end = 0; from < c.n_columns; from = end) {
-            while (end < c.n_columns && colours[end] == colours[from])
-                end++;
-            if (colours[from])
-                fill({at(plot.x0, plot.width(), from, c.n_columns), y0,
-                      at(plot.x0, plot.width(), end, c.n_columns), y1},
-                     colours[from]);
-        }
-    }
+    return r;
 }
 
 /* Wheel: zoom where the mouse is. */
@@ -183,7 +163,7 @@ void draw_heat_map(scene &s, const area &where)
                    static_cast<double>(s.state.heat_positions.to - s.state.heat_positions.from) * a.length()};
     fill(plot, t.background);
     ImGui::PushClipRect(ImVec2(plot.x0, plot.y0), ImVec2(plot.x1, plot.y1), true);
-    draw_cells(find_cells(s, s.front(), v, plot), plot);
+    draw_raster(find_cells(s, s.front(), v, plot), plot);
     float cursor = plot.x0 + plot.width() * static_cast<float>((s.step_of(s.front()) - v.step0) / v.steps);
     draw_cursor(s, cursor, plot);
     ImGui::PopClipRect();

@@ -13,6 +13,7 @@
 
 #include "panels/layout.h"
 #include "panels/palette.h"
+#include "panels/raster.h"
 #include "run/projection.h"
 #include "state/form.h"
 #include "state/state.h"
@@ -72,13 +73,13 @@ struct canvas_page {
     float line_height;
 };
 
-/* The colours of a heat map, row after row; 0: nothing was evaluated. */
+/* The cells of a heat map, transparent where nothing was evaluated; kept while what they depend on stays the
+ * same. */
 struct heat_cells {
-    uint32_t n_columns, n_rows;
+    raster cells;
     uint64_t version; /* of the analysis */
     bool of_probability;
     zoom_range steps, positions;
-    std::vector<colour> colours;
 };
 
 /* One run with its canvas. */
@@ -222,6 +223,8 @@ __attribute__((format(printf, 1, 2))) std::string format_text(const char *format
 
 void fill(const area &a, colour c, float rounding = 0);
 void outline(const area &a, colour c, float rounding, float thickness);
+/* Each of its colours is a rectangle. It stays where it is until the frame is drawn. */
+void draw_raster(const raster &r, const area &a);
 /* The line at the step that is shown. */
 void draw_cursor(const scene &s, float x, const area &plot);
 void draw_card(const scene &s, const area &a);

@@ -3,9 +3,6 @@
 #include <cctype>
 #include <cstdio>
 
-#include <backends/imgui_impl_vulkan.h>
-#include <imgui.h>
-
 namespace viewer
 {
 
@@ -28,8 +25,6 @@ gpu::~gpu()
 {
     if (device) {
         vkDeviceWaitIdle(device);
-        detach();
-        vkDestroyDescriptorPool(device, descriptors_, nullptr);
         vkDestroyCommandPool(device, commands_, nullptr);
         vkDestroyDevice(device, nullptr);
     }
@@ -150,56 +145,13 @@ bool gpu::open_device(const std::string &wanted, VkSurfaceKHR surface, std::stri
         return false;
     }
     vkGetDeviceQueue(device, family, 0, &queue);
-    VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 4};
-    VkDescriptorPoolCreateInfo pool = {};
-    pool.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
-    pool.flags = VK_DESCRIPTOR_POOL_CREATE_FREE_DESCRIPTOR_SET_BIT;
-    pool.maxSets = 4;
-    pool.poolSizeCount = 1;
-    pool.pPoolSizes = &size;
-    result = vkCreateDescriptorPool(device, &pool, nullptr, &descriptors_);
-    if (result == VK_SUCCESS) {
-        VkCommandPoolCreateInfo commands = {};
-        commands.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
-        commands.queueFamilyIndex = family;
-        result = vkCreateCommandPool(device, &commands, nullptr, &commands_);
-    }
+    VkCommandPoolCreateInfo commands = {};
+    commands.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
+    commands.queueFamilyIndex = family;
+    result = vkCreateCommandPool(device, &commands, nullptr, &commands_);
     if (result != VK_SUCCESS)
         error = vulkan_error("preparing the device", result);
     return result == VK_SUCCESS;
-}
-
-bool gpu::attach(VkRenderPass pass, uint32_t n_images, std::string &error)
-{
-    detach();
-    vkResetDescriptorPool(device, descriptors_, 0);
-    ImGui_ImplVulkan_InitInfo info = {};
-    info.Instance = instance;
-    info.PhysicalDevice = physical;
-    info.Device = device;
-    info.QueueFamily = family;
-    info.Queue = queue;
-    info.DescriptorPool = descriptors_;
-    info.MinImageCount = 2;
-    info.ImageCount = n_images;
-    info.MSAASamples = VK_SAMPLE_COUNT_1_BIT;
-    if (!ImGui_ImplVulkan_Init(&info, pass)) {
-        error = "the drawing pipeline could not be made";
-        return false;
-    }
-    attached_ = true;
-    bool good = submit([](VkCommandBuffer buffer) { ImGui_ImplVulkan_CreateFontsTexture(buffer); }, error);
-    ImGui_ImplVulkan_DestroyFontUploadObjects();
-    return good;
-}
-
-void gpu::detach()
-{
-    if (!attached_)
-        return;
-    vkDeviceWaitIdle(device);
-    ImGui_ImplVulkan_Shutdown();
-    attached_ = false;
 }
 
 bool gpu::submit(const std::function<void(VkCommandBuffer)> &record, std::string &error)
@@ -237,14 +189,25 @@ bool gpu::submit(const std::function<void(VkCommandBuffer)> &record, std::string
     return result == VK_SUCCESS;
 }
 
-uint32_t gpu::memory_type(uint32_t types, VkMemoryPropertyFlags properties) const
+bool gpu::allocate(const VkMemoryRequirements &needs, VkMemoryPropertyFlags properties,
+                   VkDeviceMemory *memory, std::string &error) const
 {
-    VkPhysicalDeviceMemoryProperties memory;
-    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
-    for (uint32_t i = 0; i < memory.memoryTypeCount; i++)
-        if ((types >> i & 1) && (memory.memoryTypes[i].propertyFlags & properties) == properties)
-            return i;
-    return UINT32_MAX;
+    VkPhysicalDeviceMemoryProperties types;
+    vkGetPhysicalDeviceMemoryProperties(physical, &types);
+    VkMemoryAllocateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
+    info.allocationSize = needs.size;
+    VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    for (uint32_t i = 0; i < types.memoryTypeCount; i++)
+        if ((needs.memoryTypeBits >> i & 1) &&
+            (types.memoryTypes[i].propertyFlags & properties) == properties) {
+            info.memoryTypeIndex = i;
+            result = vkAllocateMemory(device, &info, nullptr, memory);
+            break;
+        }
+    if (result != VK_SUCCESS)
+        error = vulkan_error("allocating memory to draw with", result);
+    return result == VK_SUCCESS;
 }
 
 VkRenderPass make_pass(VkDevice device, VkFormat format, VkImageLayout last)

@@ -1,4 +1,4 @@
-/* The Vulkan objects that both back ends draw with. */
+/* The device that both back ends draw on. */
 #ifndef VIEWER_GPU_H
 #define VIEWER_GPU_H
 
@@ -25,14 +25,11 @@ class gpu
      * VK_NULL_HANDLE: then nothing is presented. */
     bool open_device(const std::string &wanted, VkSurfaceKHR surface, std::string &error);
 
-    /* What ImGui draws with in this render pass, its fonts uploaded. Called again after the fonts changed. */
-    bool attach(VkRenderPass pass, uint32_t n_images, std::string &error);
-    void detach();
-
     /* Runs commands and waits for them. */
     bool submit(const std::function<void(VkCommandBuffer)> &record, std::string &error);
-    /* Type of memory among `types` that has these properties; UINT32_MAX: none. */
-    uint32_t memory_type(uint32_t types, VkMemoryPropertyFlags properties) const;
+    /* Memory with these properties, to be freed by the caller. */
+    bool allocate(const VkMemoryRequirements &needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
+                  std::string &error) const;
 
     VkInstance instance = VK_NULL_HANDLE;
     VkPhysicalDevice physical = VK_NULL_HANDLE;
@@ -41,9 +38,7 @@ class gpu
     uint32_t family = 0;
 
   private:
-    VkDescriptorPool descriptors_ = VK_NULL_HANDLE;
     VkCommandPool commands_ = VK_NULL_HANDLE;
-    bool attached_ = false;
 };
 
 /* A render pass that clears one image of this format and leaves it in `last`. */

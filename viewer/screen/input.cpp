@@ -45,7 +45,8 @@ void user_input::listen(GLFWwindow *w)
     window_ = w;
     glfwSetWindowUserPointer(w, this);
     glfwSetFramebufferSizeCallback(w, [](GLFWwindow *of, int, int) { input_of(of).resized = true; });
-    glfwSetWindowRefreshCallback(w, [](GLFWwindow *of) { input_of(of).touched = true; });
+    glfwSetWindowRefreshCallback(w,
+                                 [](GLFWwindow *of) { input_of(of).touched = input_of(of).exposed = true; });
     glfwSetCursorPosCallback(
         w, [](GLFWwindow *of, double x, double y) { input_of(of).queue_.move(glfwGetTime(), x, y); });
     glfwSetCursorEnterCallback(w, [](GLFWwindow *of, int entered) {

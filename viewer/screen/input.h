@@ -36,6 +36,7 @@ class user_input
 
     bool touched = true;  /* something came, or the window wants to be drawn */
     bool resized = false; /* the window has another size */
+    bool exposed = false; /* the window lost what it showed */
 
   private:
     bool typing() const;

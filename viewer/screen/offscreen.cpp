@@ -3,8 +3,6 @@
 #include <cstring>
 #include <utility>
 
-#include <backends/imgui_impl_vulkan.h>
-
 namespace viewer
 {
 image_target::~image_target()
@@ -19,27 +17,6 @@ image_target::~image_target()
     vkDestroyBuffer(gpu_.device, buffer_, nullptr);
     vkFreeMemory(gpu_.device, image_memory_, nullptr);
     vkFreeMemory(gpu_.device, buffer_memory_, nullptr);
-}
-
-offscreen::~offscreen()
-{
-    if (gpu_.device)
-        gpu_.detach();
-}
-
-bool image_target::bind(VkMemoryRequirements needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
-                        std::string &error)
-{
-    VkMemoryAllocateInfo info = {};
-    info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
-    info.allocationSize = needs.size;
-    info.memoryTypeIndex = gpu_.memory_type(needs.memoryTypeBits, properties);
-    VkResult result = info.memoryTypeIndex == UINT32_MAX
-                          ? VK_ERROR_OUT_OF_DEVICE_MEMORY
-                          : vkAllocateMemory(gpu_.device, &info, nullptr, memory);
-    if (result != VK_SUCCESS)
-        error = vulkan_error("allocating the picture", result);
-    return result == VK_SUCCESS;
 }
 
 bool image_target::make_image(std::string &error)
@@ -61,7 +38,7 @@ bool image_target::make_image(std::string &error)
     }
     VkMemoryRequirements needs;
     vkGetImageMemoryRequirements(gpu_.device, image_, &needs);
-    if (!bind(needs, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, &image_memory_, error))
+    if (!gpu_.allocate(needs, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, &image_memory_, error))
         return false;
     vkBindImageMemory(gpu_.device, image_, image_memory_, 0);
     VkImageViewCreateInfo view = {};
@@ -101,8 +78,8 @@ bool image_target::make_buffer(std::string &error)
     }
     VkMemoryRequirements needs;
     vkGetBufferMemoryRequirements(gpu_.device, buffer_, &needs);
-    if (!bind(needs, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-              &buffer_memory_, error))
+    if (!gpu_.allocate(needs, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                       &buffer_memory_, error))
         return false;
     vkBindBufferMemory(gpu_.device, buffer_, buffer_memory_, 0);
     return true;
@@ -125,10 +102,14 @@ bool image_target::open(VkFormat format, uint32_t width, uint32_t height, std::s
     return make_image(error) && make_buffer(error);
 }
 
-bool image_target::draw(VkClearValue background, picture &out, std::string &error)
+bool image_target::draw(painter &by, VkClearValue background, picture &out, std::string &error)
 {
+    bool prepared = false;
     bool good = gpu_.submit(
         [&](VkCommandBuffer commands) {
+            prepared = by.prepare(*ImGui::GetDrawData(), {width_, height_}, commands, error);
+            if (!prepared)
+                return;
             VkRenderPassBeginInfo begin = {};
             begin.sType = VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO;
             begin.renderPass = pass_;
@@ -137,7 +118,7 @@ bool image_target::draw(VkClearValue background, picture &out, std::string &erro
             begin.clearValueCount = 1;
             begin.pClearValues = &background;
             vkCmdBeginRenderPass(commands, &begin, VK_SUBPASS_CONTENTS_INLINE);
-            ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), commands);
+            by.draw(commands);
             vkCmdEndRenderPass(commands);
             VkBufferImageCopy copy = {};
             copy.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
@@ -151,7 +132,7 @@ bool image_target::draw(VkClearValue background, picture &out, std::string &erro
                                  &barrier, 0, nullptr, 0, nullptr);
         },
         error);
-    if (!good)
+    if (!prepared || !good)
         return false;
     void *mapped = nullptr;
     VkResult result = vkMapMemory(gpu_.device, buffer_memory_, 0, VK_WHOLE_SIZE, 0, &mapped);
@@ -176,7 +157,7 @@ bool offscreen::open(const std::string &device, uint32_t width, uint32_t height,
     height_ = height;
     return gpu_.open_instance({}, error) && gpu_.open_device(device, VK_NULL_HANDLE, error) &&
            target_.open(VK_FORMAT_R8G8B8A8_UNORM, width, height, error) &&
-           gpu_.attach(target_.pass(), 2, error);
+           painter_.open(target_.pass(), error);
 }
 
 bool offscreen::draw(scene &s, picture &out, std::string &error)
@@ -184,11 +165,10 @@ bool offscreen::draw(scene &s, picture &out, std::string &error)
     ImGuiIO &io = ImGui::GetIO();
     io.DisplaySize = ImVec2(static_cast<float>(width_), static_cast<float>(height_));
     io.DeltaTime = 1.0F / 60;
-    ImGui_ImplVulkan_NewFrame();
     ImGui::NewFrame();
     draw_frame(s);
     ImGui::Render();
-    return target_.draw(clear_value(s.colours().background), out, error);
+    return target_.draw(painter_, clear_value(s.colours().background), out, error);
 }
 
 } // namespace viewer

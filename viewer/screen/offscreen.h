@@ -3,7 +3,7 @@
 #define VIEWER_OFFSCREEN_H
 
 #include "panels/scene.h"
-#include "screen/gpu.h"
+#include "screen/painter.h"
 
 namespace viewer
 {
@@ -27,8 +27,8 @@ class image_target
 
     /* Of 8 bits each of red, green, blue and alpha, or with blue first. False with a sentence in error. */
     bool open(VkFormat format, uint32_t width, uint32_t height, std::string &error);
-    /* Draws what ImGui::Render left; gpu::attach was called for a pass of the same format. */
-    bool draw(VkClearValue background, picture &out, std::string &error);
+    /* Draws what ImGui::Render left, by a painter that was opened for a pass of the same format. */
+    bool draw(painter &by, VkClearValue background, picture &out, std::string &error);
     VkRenderPass pass() const
     {
         return pass_;
@@ -37,8 +37,6 @@ class image_target
   private:
     bool make_image(std::string &error);
     bool make_buffer(std::string &error);
-    bool bind(VkMemoryRequirements needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
-              std::string &error);
 
     gpu &gpu_;
     VkFormat format_ = VK_FORMAT_UNDEFINED;
@@ -54,7 +52,6 @@ class image_target
 class offscreen
 {
   public:
-    ~offscreen();
     /* Needs a current ImGui context whose fonts are loaded. False with a sentence in error. */
     bool open(const std::string &device, uint32_t width, uint32_t height, std::string &error);
     /* Draws a frame of the scene. */
@@ -62,6 +59,7 @@ class offscreen
 
   private:
     gpu gpu_;
+    painter painter_{gpu_};
     image_target target_{gpu_};
     uint32_t width_ = 0, height_ = 0;
 };

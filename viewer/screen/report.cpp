@@ -163,27 +163,45 @@ bool write_layout(const std::string &path, const scene &s, std::string &error)
     return write_text(path, text + "}\n", error);
 }
 
-void reporter::begin_frame()
+reporter::moment_ms reporter::now()
 {
-    if (path_.empty())
-        return;
-    begun_ms_ = clock_ms(CLOCK_MONOTONIC);
-    cpu_begun_ms_ = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+    return {clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_PROCESS_CPUTIME_ID)};
 }
 
-void reporter::end_frame()
+void reporter::begin_frame()
+{
+    if (!path_.empty())
+        begun_ = now();
+}
+
+void reporter::begin_present()
+{
+    if (!path_.empty())
+        presented_ = now();
+}
+
+void reporter::begin_drawing()
+{
+    if (!path_.empty())
+        drawing_ = now();
+}
+
+void reporter::end_frame(const effort &drawn)
 {
     if (path_.empty())
         return;
-    last_ms_ = clock_ms(CLOCK_MONOTONIC) - begun_ms_;
-    const double cpu_ms = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu_begun_ms_;
-    if (last_ms_ > worst_ms_)
+    const moment_ms end = now(), panels = {presented_.real - begun_.real, presented_.cpu - begun_.cpu};
+    last_ = {panels.real + end.real - drawing_.real, panels.cpu + end.cpu - drawing_.cpu};
+    if (last_.real > worst_.real)
         worst_frame_ = n_frames_;
-    worst_ms_ = std::max(worst_ms_, last_ms_);
-    cpu_worst_ms_ = std::max(cpu_worst_ms_, cpu_ms);
-    sum_ms_ += last_ms_;
-    cpu_sum_ms_ += cpu_ms;
-    n_slow_ += cpu_ms > slow_ms;
+    worst_ = {std::max(worst_.real, last_.real), std::max(worst_.cpu, last_.cpu)};
+    sum_ = {sum_.real + last_.real, sum_.cpu + last_.cpu};
+    sum_of_panels_ = {sum_of_panels_.real + panels.real, sum_of_panels_.cpu + panels.cpu};
+    most_.n_triangles = std::max(most_.n_triangles, drawn.n_triangles);
+    most_.n_draws = std::max(most_.n_draws, drawn.n_draws);
+    for (int i = 0; i < n_piece_kinds; i++)
+        most_.pixels[i] = std::max(most_.pixels[i], drawn.pixels[i]);
+    n_slow_ += last_.cpu > slow_ms;
     n_frames_++;
 }
 
@@ -202,11 +220,18 @@ bool reporter::write(const scene &s, bool always, std::string &error)
         return true;
     written_ = text;
     const double n = static_cast<double>(std::max<uint64_t>(n_frames_, 1));
-    text += format_text(",\n\"frames\":{\"count\":%llu,\"last_ms\":%.3f,\"mean_ms\":%.3f,\"worst_ms\":%.3f,"
-                        "\"mean_cpu_ms\":%.3f,\"worst_cpu_ms\":%.3f,\"slow\":%llu,\"worst\":%llu}}\n",
-                        static_cast<unsigned long long>(n_frames_), last_ms_, sum_ms_ / n, worst_ms_,
-                        cpu_sum_ms_ / n, cpu_worst_ms_, static_cast<unsigned long long>(n_slow_),
-                        static_cast<unsigned long long>(worst_frame_));
+    text +=
+        format_text(",\n\"frames\":{\"count\":%llu,\"last_ms\":%.3f,\"mean_ms\":%.3f,\"worst_ms\":%.3f,"
+                    "\"mean_cpu_ms\":%.3f,\"mean_panels_cpu_ms\":%.3f,\"worst_cpu_ms\":%.3f,\"slow\":%llu,"
+                    "\"worst\":%llu,",
+                    static_cast<unsigned long long>(n_frames_), last_.real, sum_.real / n, worst_.real,
+                    sum_.cpu / n, sum_of_panels_.cpu / n, worst_.cpu,
+                    static_cast<unsigned long long>(n_slow_), static_cast<unsigned long long>(worst_frame_));
+    auto pixels = [&](piece_kind kind) { return static_cast<double>(most_.pixels[static_cast<int>(kind)]); };
+    text += format_text("\"most_triangles\":%u,\"most_draws\":%u,"
+                        "\"most_pixels\":{\"solid\":%.0f,\"blended\":%.0f,\"textured\":%.0f}}}\n",
+                        most_.n_triangles, most_.n_draws, pixels(piece_kind::solid),
+                        pixels(piece_kind::blended), pixels(piece_kind::textured));
     const std::string unfinished = path_ + ".new";
     if (!write_text(unfinished, text, error))
         return false;

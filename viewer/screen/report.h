@@ -6,6 +6,7 @@
 #include <string>
 
 #include "panels/scene.h"
+#include "screen/painter.h"
 
 namespace viewer
 {
@@ -24,18 +25,28 @@ class reporter
     {
         path_ = std::move(path);
     }
-    /* Around what a frame computes and draws. */
+    /* A frame begins with what the panels compute; then there may be a wait for the display, which does not
+     * count, until it is drawn. One that is not ended was not shown, and does not count either. */
     void begin_frame();
-    void end_frame();
+    void begin_present();
+    void begin_drawing();
+    void end_frame(const effort &drawn);
     /* Writes when anything but the times changed since the last call, or `always`. False with a sentence in
      * error. */
     bool write(const scene &s, bool always, std::string &error);
 
   private:
     std::string path_, written_;
+    /* Time, and processor time of all threads. */
+    struct moment_ms {
+        double real, cpu;
+    };
+    static moment_ms now();
+
     uint64_t n_frames_ = 0, worst_frame_ = 0, n_slow_ = 0;
-    double begun_ms_ = 0, cpu_begun_ms_ = 0;
-    double last_ms_ = 0, worst_ms_ = 0, cpu_worst_ms_ = 0, sum_ms_ = 0, cpu_sum_ms_ = 0;
+    moment_ms begun_ = {}, presented_ = {}, drawing_ = {};
+    moment_ms last_ = {}, worst_ = {}, sum_ = {}, sum_of_panels_ = {};
+    effort most_ = {};
 };
 
 } // namespace viewer

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <backends/imgui_impl_vulkan.h>
-
 namespace viewer
 {
 namespace
@@ -29,7 +27,6 @@ swapchain::~swapchain()
 {
     if (gpu_.device) {
         vkDeviceWaitIdle(gpu_.device);
-        gpu_.detach();
         drop();
         vkDestroyRenderPass(gpu_.device, pass_, nullptr);
         vkDestroySemaphore(gpu_.device, acquired_, nullptr);
@@ -175,31 +172,37 @@ bool swapchain::acquire(bool &stale, std::string &error)
     return false;
 }
 
-VkResult swapchain::record(VkClearValue background)
+bool swapchain::record(painter &by, VkClearValue background, std::string &error)
 {
     VkCommandBufferBeginInfo begin = {};
     begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
     begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
     VkResult result = vkBeginCommandBuffer(buffer_, &begin);
+    if (result == VK_SUCCESS) {
+        if (!by.prepare(*ImGui::GetDrawData(), extent_, buffer_, error))
+            return false;
+        VkRenderPassBeginInfo pass = {};
+        pass.sType = VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO;
+        pass.renderPass = pass_;
+        pass.framebuffer = images_[index_].framebuffer;
+        pass.renderArea.extent = extent_;
+        pass.clearValueCount = 1;
+        pass.pClearValues = &background;
+        vkCmdBeginRenderPass(buffer_, &pass, VK_SUBPASS_CONTENTS_INLINE);
+        by.draw(buffer_);
+        vkCmdEndRenderPass(buffer_);
+        result = vkEndCommandBuffer(buffer_);
+    }
     if (result != VK_SUCCESS)
-        return result;
-    VkRenderPassBeginInfo pass = {};
-    pass.sType = VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO;
-    pass.renderPass = pass_;
-    pass.framebuffer = images_[index_].framebuffer;
-    pass.renderArea.extent = extent_;
-    pass.clearValueCount = 1;
-    pass.pClearValues = &background;
-    vkCmdBeginRenderPass(buffer_, &pass, VK_SUBPASS_CONTENTS_INLINE);
-    ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), buffer_);
-    vkCmdEndRenderPass(buffer_);
-    return vkEndCommandBuffer(buffer_);
+        error = vulkan_error("drawing the window", result);
+    return result == VK_SUCCESS;
 }
 
-bool swapchain::draw(VkClearValue background, bool &stale, std::string &error)
+bool swapchain::draw(painter &by, VkClearValue background, bool &stale, std::string &error)
 {
     vkResetFences(gpu_.device, 1, &fence_);
-    VkResult result = record(background);
+    if (!record(by, background, error))
+        return false;
     VkPipelineStageFlags stage = VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT;
     VkSubmitInfo submit = {};
     submit.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
@@ -210,8 +213,7 @@ bool swapchain::draw(VkClearValue background, bool &stale, std::string &error)
     submit.pCommandBuffers = &buffer_;
     submit.signalSemaphoreCount = 1;
     submit.pSignalSemaphores = &images_[index_].drawn;
-    if (result == VK_SUCCESS)
-        result = vkQueueSubmit(gpu_.queue, 1, &submit, fence_);
+    VkResult result = vkQueueSubmit(gpu_.queue, 1, &submit, fence_);
     if (result == VK_SUCCESS) {
         VkPresentInfoKHR info = {};
         info.sType = VK_STRUCTURE_TYPE_PRESENT_INFO_KHR;

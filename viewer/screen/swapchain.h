@@ -2,7 +2,7 @@
 #ifndef VIEWER_SWAPCHAIN_H
 #define VIEWER_SWAPCHAIN_H
 
-#include "screen/gpu.h"
+#include "screen/painter.h"
 
 namespace viewer
 {
@@ -27,8 +27,9 @@ class swapchain
     bool make(uint32_t width, uint32_t height, std::string &error);
     /* The next image: draw() is for it. `stale` is set when images have to be made anew. */
     bool acquire(bool &stale, std::string &error);
-    /* Draws ImGui's data on the acquired image and shows it. */
-    bool draw(VkClearValue background, bool &stale, std::string &error);
+    /* Draws what ImGui::Render left on the acquired image and shows it, by a painter that was opened for a
+     * pass of the same format. */
+    bool draw(painter &by, VkClearValue background, bool &stale, std::string &error);
 
     bool is_empty() const
     {
@@ -50,10 +51,6 @@ class swapchain
     {
         return extent_;
     }
-    uint32_t n_images() const
-    {
-        return static_cast<uint32_t>(images_.size());
-    }
 
   private:
     struct swap_image {
@@ -66,7 +63,7 @@ class swapchain
     VkResult make_chain(const VkSurfaceCapabilitiesKHR &can, std::vector<VkImage> &images);
     VkResult add_image(VkImage image);
     VkResult make_objects();
-    VkResult record(VkClearValue background);
+    bool record(painter &by, VkClearValue background, std::string &error);
 
     gpu &gpu_;
     VkSurfaceKHR surface_ = VK_NULL_HANDLE;

@@ -6,7 +6,6 @@
 #define GLFW_INCLUDE_VULKAN
 #include <GLFW/glfw3.h>
 #include <backends/imgui_impl_glfw.h>
-#include <backends/imgui_impl_vulkan.h>
 
 #include "running.h"
 #include "screen/input.h"
@@ -43,7 +42,8 @@ class window
     bool make_swapchain(std::string &error);
     bool draw(std::string &error);
     bool load_letters(float scale, std::string &error);
-    bool take_picture(const std::string &path, std::string &error);
+    bool present(std::string &error);
+    bool draw_picture(picture &p, std::string &error);
     void save();
     bool take_news();
     double patience() const;
@@ -53,6 +53,7 @@ class window
     const options &options_;
     scene &scene_;
     gpu gpu_;
+    painter painter_{gpu_};
     std::unique_ptr<swapchain> swapchain_;
     std::vector<export_job> jobs_;
     user_input input_;
@@ -61,6 +62,7 @@ class window
     double fixed_scale_ = 0, letters_at_ = 0;
     std::string title_;
     bool glfw_ = false, context_ = false, backend_ = false, stale_ = false;
+    bool shown_ = false; /* the window shows what the painter drew last */
 };
 
 std::string glfw_error(const char *what)
@@ -104,6 +106,7 @@ bool window::open(std::string &error)
     }
     glfwWindowHint(GLFW_CLIENT_API, GLFW_NO_API);
     glfwWindowHint(GLFW_SCALE_TO_MONITOR, GLFW_TRUE);
+    glfwWindowHint(GLFW_VISIBLE, GLFW_FALSE);
     std::string title = scene_.sheets.empty() ? "vkdlm" : scene_.sheets[0].source->name() + " \u2013 vkdlm";
     window_ = glfwCreateWindow(static_cast<int>(o.width), static_cast<int>(o.height), title.c_str(), nullptr,
                                nullptr);
@@ -134,15 +137,22 @@ bool window::open(std::string &error)
     }
     swapchain_->attach(surface);
     /* The device of a live run may be one that cannot draw. */
-    return gpu_.open_device(scene_.live ? "" : o.device, surface, error) && make_swapchain(error) &&
-           gpu_.attach(swapchain_->pass(), std::max(2U, swapchain_->n_images()), error);
+    if (!gpu_.open_device(scene_.live ? "" : o.device, surface, error) || !make_swapchain(error) ||
+        !painter_.open(swapchain_->pass(), error))
+        return false;
+    /* Drivers compile when something is drawn for the first time: that is over before the window is seen. */
+    picture first;
+    if (!swapchain_->is_empty() && !draw_picture(first, error))
+        return false;
+    glfwShowWindow(window_);
+    return true;
 }
 
 bool window::make_swapchain(std::string &error)
 {
     int width = 0, height = 0;
     glfwGetFramebufferSize(window_, &width, &height);
-    stale_ = input_.resized = false;
+    stale_ = input_.resized = shown_ = false;
     return swapchain_->make(static_cast<uint32_t>(width), static_cast<uint32_t>(height), error);
 }
 
@@ -150,13 +160,12 @@ bool window::make_swapchain(std::string &error)
 bool window::load_letters(float scale, std::string &error)
 {
     vkDeviceWaitIdle(gpu_.device);
-    gpu_.detach();
+    painter_.forget_letters();
     scene_.unit = scale;
     letters_at_ = glfwGetTime();
     for (sheet &sh : scene_.sheets)
         sh.page.font = nullptr;
-    return load_fonts(scene_, error) &&
-           gpu_.attach(swapchain_->pass(), std::max(2U, swapchain_->n_images()), error);
+    return load_fonts(scene_, error);
 }
 
 bool window::draw(std::string &error)
@@ -169,38 +178,48 @@ bool window::draw(std::string &error)
     const bool letters = scene_.glyphs.stale && glfwGetTime() - letters_at_ >= font_seconds;
     if ((std::fabs(scale - scene_.unit) > 0.01F || letters) && !load_letters(scale, error))
         return false;
+    report_.begin_frame();
+    input_.take();
+    input_.begin_frame();
+    draw_frame(scene_);
+    ImGui::Render();
+    const bool is_new = !shown_ || input_.exposed || painter_.is_new(*ImGui::GetDrawData());
+    return (!is_new || present(error)) && report_.write(scene_, false, error);
+}
+
+/* Shows the frame that ImGui::Render left. */
+bool window::present(std::string &error)
+{
+    report_.begin_present();
+    shown_ = false;
     if (!swapchain_->acquire(stale_, error))
         return false;
     if (stale_)
         return true;
-    report_.begin_frame();
-    input_.take();
-    ImGui_ImplVulkan_NewFrame();
-    input_.begin_frame();
-    draw_frame(scene_);
-    ImGui::Render();
-    if (!swapchain_->draw(clear_value(scene_.colours().background), stale_, error))
+    report_.begin_drawing();
+    if (!swapchain_->draw(painter_, clear_value(scene_.colours().background), stale_, error))
         return false;
-    report_.end_frame();
-    return report_.write(scene_, false, error);
+    report_.end_frame(painter_.last());
+    shown_ = true;
+    input_.exposed = false;
+    return true;
 }
 
 /* The panels as they are, without what lies over them. */
-bool window::take_picture(const std::string &path, std::string &error)
+bool window::draw_picture(picture &p, std::string &error)
 {
     const VkExtent2D size = swapchain_->extent();
     image_target target(gpu_);
-    picture p;
     vkDeviceWaitIdle(gpu_.device);
     if (!target.open(swapchain_->format(), size.width, size.height, error))
         return false;
-    ImGui_ImplVulkan_NewFrame();
     input_.begin_frame();
     scene_.clean = true;
     draw_frame(scene_);
     scene_.clean = false;
     ImGui::Render();
-    return target.draw(clear_value(scene_.colours().background), p, error) && write_png(path, p, error);
+    shown_ = false; /* the painter has this picture now */
+    return target.draw(painter_, clear_value(scene_.colours().background), p, error);
 }
 
 /* What the save overlay was told. */
@@ -210,13 +229,14 @@ void window::save()
     const std::string path = full_path(scene_.save.name);
     const auto kind = static_cast<save_kind>(scene_.save.kind);
     std::string error;
+    picture p;
     bool good = false;
     switch (kind) {
     case save_kind::recording:
         good = save_recording(scene_, path, error);
         break;
     case save_kind::png:
-        good = take_picture(path, error);
+        good = draw_picture(p, error) && write_png(path, p, error);
         break;
     case save_kind::gif:
     case save_kind::frames:
