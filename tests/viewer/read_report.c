@@ -46,6 +46,8 @@ static void print(const json_t *value)
         printf("%s", json_string_value(value));
     else if (json_is_boolean(value))
         printf(json_is_true(value) ? "true" : "false");
+    else if (json_is_integer(value))
+        printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_number(value))
         printf("%g", round(1000 * json_number_value(value)) / 1000);
 }

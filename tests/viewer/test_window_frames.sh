@@ -1,7 +1,10 @@
 #!/bin/bash
-# No frame takes over 100 ms: 1,024 positions in 1,000 steps at 1280x800, played, scrubbed, pointed at and zoomed. What
-# counts is the processor time of frames, all threads of the viewer and its driver together, and not of a single one but
-# of most: who else runs on the machine makes some of them longer. With ALONE=1 the time itself of each counts.
+# No frame takes over 100 ms: 1,024 positions in 1,000 steps at 1280x800, played, scrubbed, pointed at and zoomed.
+# What frames draw is counted, which no machine makes more: the CPU driver takes up to 1 us a triangle, 10 ns a pixel
+# without a texture and 60 ns a pixel with one, on two cores, so that the limits below keep the costliest frame under
+# 80 ms. Beside that counts the processor time of frames, all threads of the viewer and its driver together, and not of
+# a single one but of most: who else runs on the machine makes some of them longer. With ALONE=1 the time itself of
+# each counts.
 source "$(dirname "$0")/lib.sh"
 "$MAKE_RUNS" large run.safetensors
 start_display 1280 800
@@ -56,5 +59,19 @@ echo "$count frames of $(ask frames.mean_ms) ms on average, $mean ms of it proce
 if [[ -n ${ALONE:-} ]]; then
     awk -v ms="$worst" 'BEGIN { exit !(ms > 0 && ms <= 100) }' || fail "a frame took over 100 ms"
 fi
-awk -v ms="$mean" 'BEGIN { exit !(ms > 0 && ms <= 100) }' || fail "frames take over 100 ms"
-((slow * 5 <= count)) || fail "$slow of $count frames took over 100 ms"
+awk -v ms="$mean" 'BEGIN { exit !(ms > 0 && ms <= 75) }' || fail "frames take over 75 ms of processor time"
+((slow * 10 <= count)) || fail "$slow of $count frames took over 100 ms of processor time"
+
+# at_most NAME NUMBER: of the frame that has most of it.
+at_most()
+{
+    local found
+    found=$(ask "frames.most_$1")
+    echo "$1: at most $found"
+    ((found > 0 && found <= $2)) || fail "a frame has $found $1, expected at most $2"
+}
+at_most triangles 25000
+at_most draws 60
+at_most pixels.solid $((1280 * 800 * 5 / 2))
+at_most pixels.blended $((1280 * 800 * 3 / 2))
+at_most pixels.textured $((1280 * 800 / 2))
