@@ -122,9 +122,11 @@ static vkdlm_status report_one(const vkdlm_trajectory_info *info, uint32_t index
 {
     const vkdlm_trajectory_resumption *r = &info->resumptions[index];
     const bool flow = info->kind == VKDLM_TRAJECTORY_FLOW;
-    char line[128];
-    snprintf(line, sizeof line, "from %s %" PRIu32 " with %" PRIu32 " edit%s, seed %" PRIu64,
-             flow ? "token" : "step", r->step, r->n_edits, r->n_edits == 1 ? "" : "s", r->seed);
+    char edits[32] = "", line[128];
+    if (r->n_edits)
+        snprintf(edits, sizeof edits, " with %" PRIu32 " edit%s", r->n_edits, r->n_edits == 1 ? "" : "s");
+    snprintf(line, sizeof line, "from %s %" PRIu32 "%s, seed %" PRIu64, flow ? "token" : "step", r->step,
+             edits, r->seed);
     vkdlm_status status = info_report_field("went on", line, err);
     for (uint32_t i = 0; i < r->n_edits && !status; i++)
         status = report_edit(&r->edits[i], text, flow, err);

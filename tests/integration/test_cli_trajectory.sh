@@ -62,6 +62,8 @@ head -n 1 "$out" | "$TOOL" json ids > "$work/recorded"
 cmp -s "$work/ids" "$work/recorded" || fail "recording changes the tokens of a flow"
 ok trajectory info "$file" --json
 expect "$("$TOOL" json kind < "$out")" flow "the kind of a flow"
+expect "$("$TOOL" json prompt_kind < "$out")" ids "what the prompt of a flow is"
+expect "$("$TOOL" json prompt_ids < "$out")" "5 9" "the prompt's tokens"
 expect "$("$TOOL" json evaluations < "$out")" $((velocities + 3)) "evaluations of a flow"
 ok trajectory export "$file" --all
 expect "$(n_lines "$out")" $((velocities + 4)) "lines of a flow"
