@@ -209,6 +209,26 @@ void models_that_are_not_there(void **)
     std::vector<int32_t> ids;
     assert_false(r->save(path_of("x"), error) || r->tokenize("a", ids));
 }
+void threads_end_when_told(void **)
+{
+    live_source source;
+    source.model = masked_model;
+    std::unique_ptr<live_run> r = live_run::create(source, nullptr);
+    r->end(0); /* it may be over already */
+    assert_true(r->end(100));
+    assert_true(r->end(0));
+    for (bool paused : {false, true}) {
+        r = live_run::create(source, nullptr);
+        r->start(masked_settings());
+        wait_for(*r, "a step", [&] { return n_steps(*r) > 0; });
+        if (paused)
+            r->pause();
+        assert_true(r->end(100));
+        std::string error;
+        assert_true(r->save(path_of("ended.safetensors"), error));
+    }
+}
+
 /* ---- text --------------------------------------------------------------------------------------------- */
 
 void texts_become_canvases(void **)
@@ -265,6 +285,7 @@ int main()
         cmocka_unit_test(flows_are_paused_behind_tokens),
         cmocka_unit_test(runs_are_cancelled),
         cmocka_unit_test(threads_end_with_their_run),
+        cmocka_unit_test(threads_end_when_told),
         cmocka_unit_test(bad_settings_are_refused),
         cmocka_unit_test(models_that_are_not_there),
         cmocka_unit_test(texts_become_canvases),
