@@ -55,9 +55,10 @@ expect step $((step + 1))
 press plus plus plus
 expect speed 16
 press space
-expect playing true
 expect step 16
 expect playing false
+press minus minus minus
+expect speed 2
 press space
 expect step "[1-9]"
 press space
@@ -105,18 +106,19 @@ expect heat.probability true
 differs_in heat
 press bracketright
 expect heat.steps "0.25 0.75"
-# A drag that is shorter than a frame is none: again until it was seen.
-dragged()
+
+# A drag, and two turns of the wheel, that are over before a frame is drawn.
+moved_left()
 {
-    local x y
-    read -r x y < <(place heat 0.5 0.5)
-    xdotool mousemove "$x" "$y" mousedown 1 sleep 0.1 mousemove $((x + 20)) "$y" sleep 0.1 mousemove $((x + 60)) "$y" sleep 0.1 \
-        mouseup 1
     ask heat.steps | awk '{ exit !($1 < 0.24) }'
 }
-until_true dragged || fail "dragging does not move the heat map"
+read -r x y < <(place heat 0.5 0.5)
+xdotool mousemove "$x" "$y" mousedown 1 mousemove $((x + 20)) "$y" mousemove $((x + 60)) "$y" mouseup 1
+until_true moved_left || fail "dragging does not move the heat map"
 press 0
 expect heat.steps "0 1"
+xdotool mousemove "$x" "$y" click 4 click 4
+expect heat.steps "0.1[78]* 0.8[12]*"
 press q
 ends_with 0
 echo "the replay and the mouse work"
