@@ -44,7 +44,8 @@ set(folders
   "viewer/         | viewer"
   "shaders/        | shaders")
 set(generated
-  "kernels.h | gpu")
+  "kernels.h | gpu"
+  "viewer_shaders.h | viewer")
 
 # Sets `out` to the second column of the first row of `table` whose first column begins `key` (or equals it).
 function(look_up table key exact out)

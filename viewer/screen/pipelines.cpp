@@ -3,24 +3,12 @@
 #include <cstddef>
 
 #include <imgui.h>
+#include <viewer_shaders.h>
 
 namespace viewer
 {
 namespace
 {
-
-const uint32_t panels_vert[] = {
-#include "spirv/panels.vert.inc"
-};
-const uint32_t flat_frag[] = {
-#include "spirv/flat.frag.inc"
-};
-const uint32_t letters_frag[] = {
-#include "spirv/letters.frag.inc"
-};
-const uint32_t image_frag[] = {
-#include "spirv/image.frag.inc"
-};
 
 const struct {
     const uint32_t *words;
