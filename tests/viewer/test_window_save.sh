@@ -8,6 +8,7 @@ start_viewer run.safetensors --step 9
 # save NAME KIND: opens the overlay, chooses by a button, writes under the name.
 save()
 {
+    expect typing false
     press ctrl+s
     until_true ask areas.write || fail "nothing asks for a name"
     expect typing true
