@@ -38,7 +38,7 @@ static const trajectory_tensor flow[FLOW_N_TENSORS] = {
     [FLOW_WD_NORM] = {"wd_norm", F32, TRAJECTORY_ANY, 1, {{SIZE_STEPS, 0}}},
     [FLOW_DEVICE_NS] = {"device_ns", I64, TRAJECTORY_ANY, 1, {{SIZE_STEPS, 0}}},
     [FLOW_TOKENS] = {"tokens", I32, TRAJECTORY_NATURAL, 1, {{SIZE_TOKENS, 0}}},
-    [FLOW_PROMPT_IDS] = {"prompt_ids", I32, TRAJECTORY_NATURAL, 1, {{SIZE_PROMPT, 0}}, .optional = true},
+    [FLOW_PROMPT_IDS] = {"prompt_ids", I32, TRAJECTORY_NATURAL, 1, {{SIZE_PROMPT, 0}}},
 };
 
 const trajectory_tensor *const trajectory_tensors[2] = {
@@ -51,9 +51,9 @@ const uint32_t trajectory_n_tensors[2] = {
 };
 
 const trajectory_tensor trajectory_piece_tensors[TRAJECTORY_N_PIECE_TENSORS] = {
-    {"piece_ids", I32, TRAJECTORY_DISTINCT, 1, {{SIZE_PIECES, 0}}, .optional = false},
-    {"piece_bytes", VKDLM_DTYPE_U8, TRAJECTORY_ANY, 1, {{SIZE_BYTES, 0}}, .optional = false},
-    {"piece_offsets", I32, TRAJECTORY_ASCENDING, 1, {{SIZE_PIECES, 1}}, .optional = false},
+    {"piece_ids", I32, TRAJECTORY_DISTINCT, 1, {{SIZE_PIECES, 0}}},
+    {"piece_bytes", VKDLM_DTYPE_U8, TRAJECTORY_ANY, 1, {{SIZE_BYTES, 0}}},
+    {"piece_offsets", I32, TRAJECTORY_ASCENDING, 1, {{SIZE_PIECES, 1}}},
 };
 
 const char *vkdlm_prompt_kind_name(vkdlm_prompt_kind kind)

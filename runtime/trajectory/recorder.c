@@ -433,7 +433,7 @@ static void list_contents(const vkdlm_recorder *r, const pieces *p, contents *c)
 {
     static const int32_t start_nfe = 0;
     for (uint32_t i = 0; i < trajectory_n_tensors[r->kind]; i++)
-        if (r->n_prompt || !trajectory_tensors[r->kind][i].optional)
+        if (r->n_prompt || !trajectory_tensor_is_optional(&trajectory_tensors[r->kind][i]))
             list_tensor(r, p, &trajectory_tensors[r->kind][i], i, c);
     if (r->kind == VKDLM_TRAJECTORY_MASKED) {
         set_head(c, MASKED_TOKENS, r->start, r->length * sizeof *r->start);

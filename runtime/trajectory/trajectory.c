@@ -106,7 +106,7 @@ static vkdlm_status read_tensor(vkdlm_trajectory *t, const trajectory_tensor *sp
                                 vkdlm_error *err)
 {
     const vkdlm_tensor *tensor = vkdlm_tensors_find(t->file, spec->name);
-    if (!tensor && spec->optional)
+    if (!tensor && trajectory_tensor_is_optional(spec))
         return VKDLM_OK;
     if (!tensor)
         return error_set(err, VKDLM_MALFORMED, "'%s': expected tensor '%s', found none of this name",

@@ -45,8 +45,13 @@ typedef struct trajectory_tensor {
     enum trajectory_values values;
     uint32_t n_dims;
     trajectory_dim dims[3];
-    bool optional; /* it may be absent; the last one of its kind */
 } trajectory_tensor;
+
+/* What has the prompt's size may be absent; it is the last one of its kind. */
+static inline bool trajectory_tensor_is_optional(const trajectory_tensor *tensor)
+{
+    return tensor->dims[0].size == SIZE_PROMPT;
+}
 
 /* Columns of a masked run, */
 enum {
