@@ -26,8 +26,7 @@ void resumptions_free(vkdlm_trajectory_resumption *list, uint32_t n)
     free(list);
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static vkdlm_status out_of_memory(const char *path, vkdlm_error *err)
 {
@@ -165,8 +164,7 @@ vkdlm_status resumptions_read(const char *text, const char *path, const vkdlm_tr
     return status;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static json_t *write_id(int32_t id)
 {
