@@ -255,8 +255,7 @@ static vkdlm_status report_faults(const vkdlm_kernel_choice *choices, uint32_t n
     return status;
 }
 
-/* ---- measuring ------------------------------------------------------------------------------------------
- */
+/* ---- measuring ----------------------------------------------------------------------------------------- */
 
 static bool on_key(void *user, const char *group, const char *problem, uint32_t done, uint32_t total)
 {
@@ -287,8 +286,7 @@ static vkdlm_status measure(const devices_values *v, uint32_t index, vkdlm_kerne
     return status;
 }
 
-/* ---- the command ----------------------------------------------------------------------------------------
- */
+/* ---- the command --------------------------------------------------------------------------------------- */
 
 static vkdlm_status show(const devices_values *v, uint32_t index, const vkdlm_device_info *info,
                          vkdlm_kernel_choice *choices, vkdlm_error *err)

@@ -10,8 +10,7 @@
 #include "pieces.h"
 #include "report.h"
 
-/* ---- for programs ---------------------------------------------------------------------------------------
- */
+/* ---- for programs -------------------------------------------------------------------------------------- */
 
 static json_t *id_json(int32_t id)
 {
@@ -70,8 +69,7 @@ json_t *trajectory_resumptions_json(const vkdlm_trajectory *trajectory)
     return list;
 }
 
-/* ---- for people -----------------------------------------------------------------------------------------
- */
+/* ---- for people ---------------------------------------------------------------------------------------- */
 
 /* "17 'light'", its line feeds as \n; what `none` says without a token. */
 static void describe_token(pieces *text, int32_t id, const char *none, char *out, size_t size)

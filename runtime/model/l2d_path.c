@@ -274,8 +274,7 @@ void l2d_record_norm(const llm_workspace *ws, const l2d_rows *rows, uint32_t fir
                         .add = ws->x});
 }
 
-/* ---- the diffusion vocabulary ---------------------------------------------------------------------------
- */
+/* ---- the diffusion vocabulary -------------------------------------------------------------------------- */
 
 /* u = W_v E + b of n_rows embeddings in ws->h. */
 static void record_embeddings(const llm_workspace *ws, gpu_view u, uint32_t n_rows)

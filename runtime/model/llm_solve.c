@@ -5,8 +5,7 @@
 #include "model/llm_rows.h"
 #include "ops/flow.h"
 
-/* ---- a solve on a grid ------------------------------------------------------------------------------------
- */
+/* ---- a solve on a grid --------------------------------------------------------------------------------- */
 
 /* The rows of one call, those that are refined first. */
 typedef struct solve {

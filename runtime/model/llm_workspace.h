@@ -116,8 +116,7 @@ void llm_record_norm(const llm_workspace *ws, gpu_view source, uint32_t first, u
 vkdlm_status llm_run(causal *c, const causal_work *work, causal_result *results, vkdlm_error *err);
 vkdlm_status llm_evaluate(causal *c, const flow_request *request, vkdlm_error *err);
 
-/* ---- llm_record.c: what evaluations found, for those who look on ----------------------------------------
- */
+/* ---- llm_record.c: what evaluations found, for those who look on --------------------------------------- */
 
 /* Records a copy of the w_d(t) of n_rows rows of modulation; nothing without capacity.record. */
 void llm_record_gates(const llm_workspace *ws, uint32_t n_rows);

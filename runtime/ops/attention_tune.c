@@ -295,8 +295,7 @@ static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_e
     return tune_watch_end(&watch, 1, us, err);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------
- */
+/* ---- the table ----------------------------------------------------------------------------------------- */
 
 static void close_trial(void *user)
 {

@@ -164,8 +164,7 @@ static vkdlm_status check(void *user, uint32_t candidate, bool *right, uint64_t 
     return VKDLM_OK;
 }
 
-/* ---- the timed product ----------------------------------------------------------------------------------
- */
+/* ---- the timed product --------------------------------------------------------------------------------- */
 
 /* Large enough to fill a GPU, small enough for a CPU. No buffer is a power of two: one CPU driver compiles
  * anew where the size of a texel buffer becomes one. */
@@ -205,8 +204,7 @@ static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_e
     return tune_watch_end(&watch, t->repeats, us, err);
 }
 
-/* ---- life time -------------------------------------------------------------------------------------------
- */
+/* ---- life time ----------------------------------------------------------------------------------------- */
 
 static void close_trial(void *user)
 {

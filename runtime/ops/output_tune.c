@@ -195,8 +195,7 @@ static vkdlm_status check(void *user, uint32_t candidate, bool *right, uint64_t 
     return VKDLM_OK;
 }
 
-/* ---- the timed layer -------------------------------------------------------------------------------------
- */
+/* ---- the timed layer ----------------------------------------------------------------------------------- */
 
 static vkdlm_status open_timed(trial *t, uint32_t n_rows, vkdlm_error *err)
 {
@@ -230,8 +229,7 @@ static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_e
     return tune_watch_end(&watch, t->repeats, us, err);
 }
 
-/* ---- life time -------------------------------------------------------------------------------------------
- */
+/* ---- life time ----------------------------------------------------------------------------------------- */
 
 static void close_trial(void *user)
 {

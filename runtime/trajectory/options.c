@@ -121,8 +121,7 @@ static const member class_members[] = {{"class", COUNT32, AT(flow.class_id), NUL
 static const member guidance_members[] = {{"guidance", NUMBER, AT(flow.guidance), NULL}};
 #undef AT
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static json_t *write_value(const member *m, const void *options)
 {
@@ -250,8 +249,7 @@ char *vkdlm_complete_options_write(const vkdlm_complete_options *options, const 
     return write_text(object, good);
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static vkdlm_status read_name(const json_scope *scope, const char *key, const names *list, unsigned *out,
                               vkdlm_error *err)

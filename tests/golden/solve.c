@@ -163,8 +163,7 @@ void solve_check_calls(const solve_case *c, const flow_grid *grid)
     free(times);
 }
 
-/* ---- running them on the host ---------------------------------------------------------------------------
- */
+/* ---- running them on the host -------------------------------------------------------------------------- */
 
 static int32_t argmax(const double *values, uint32_t n)
 {
@@ -279,8 +278,7 @@ void solve_check_fixed(const solve_network *network, const solve_case *c, const 
     flow_grid_deinit(&grid);
 }
 
-/* ---- adaptive solves --------------------------------------------------------------------------------------
- */
+/* ---- adaptive solves ----------------------------------------------------------------------------------- */
 
 /* Integrates from x0; returns the calls that ran the network. */
 static int32_t integrate(const solve_network *network, uint32_t row, ode_adaptive *solve, double *logits)

@@ -90,8 +90,7 @@ static causal_capacity capacity(const device_case *c)
                              .average = true};
 }
 
-/* ---- single evaluations ---------------------------------------------------------------------------------
- */
+/* ---- single evaluations -------------------------------------------------------------------------------- */
 
 static void evaluate(void *self, const solve_point *p, double *x_hat, double *logits)
 {
@@ -152,8 +151,7 @@ static void check_by_evaluations(void *user, const solve_case *solve)
     solve_check_fixed(user, solve, &tolerance);
 }
 
-/* ---- programs --------------------------------------------------------------------------------------------
- */
+/* ---- programs ------------------------------------------------------------------------------------------ */
 
 static flow_settings settings_of(const device_case *c, const solve_case *solve)
 {

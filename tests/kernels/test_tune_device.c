@@ -211,8 +211,7 @@ static void test_faulty_attention_is_avoided(void **state)
     assert_int_equal(gpu_test_close(&t), 0);
 }
 
-/* ---- a whole model ---------------------------------------------------------------------------------------
- */
+/* ---- a whole model ------------------------------------------------------------------------------------- */
 
 enum { LENGTH = 12 };
 

@@ -292,8 +292,7 @@ static void test_subgroup_sizes_are_candidates(void **state)
     assert_true(is_candidate(&caps, 1, "subgroup 1"));
 }
 
-/* ---- the file -------------------------------------------------------------------------------------------
- */
+/* ---- the file ------------------------------------------------------------------------------------------ */
 
 typedef struct place {
     char dir[64], path[128];

@@ -133,8 +133,7 @@ void run_whole(live_run &r, const live_settings &s)
     assert_string_equal(r.problem().c_str(), "");
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------
- */
+/* ---- comparing ----------------------------------------------------------------------------------------- */
 
 void check_same_steps(const run &a, const run &b, uint32_t from, uint32_t to, bool times)
 {

@@ -250,8 +250,7 @@ void stages_are_not_edited(void **)
     r.edit(1, 1, 5);
     assert_int_equal(r.edits().size(), 1);
 }
-/* ---- what a recording says of it ------------------------------------------------------------------------
- */
+/* ---- what a recording says of it ----------------------------------------------------------------------- */
 
 const vkdlm_trajectory_resumption &resumption_of(const run &r, uint32_t index)
 {
