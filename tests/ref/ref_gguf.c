@@ -49,10 +49,10 @@ static uint64_t row_of(uint64_t o, uint32_t paired)
     return o - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
 }
 
-static ref_llm_linear load_linear(const vkdlm_tensors *tensors, const char *name, uint32_t paired)
+static ref_linear load_linear(const vkdlm_tensors *tensors, const char *name, uint32_t paired)
 {
     char full[96];
-    ref_llm_linear layer = {0};
+    ref_linear layer = {0};
     snprintf(full, sizeof full, "%s.weight", name);
     const vkdlm_tensor *t = vkdlm_tensors_find(tensors, full);
     double *values = load(tensors, full);
@@ -75,7 +75,7 @@ static bool load_layer(ref_llm_layer *layer, const vkdlm_tensors *tensors, uint3
 {
     const struct {
         const char *name;
-        ref_llm_linear *to;
+        ref_linear *to;
         uint32_t paired;
     } parts[] = {{"attn_q", &layer->q, paired}, {"attn_k", &layer->k, paired}, {"attn_v", &layer->v, 0},
                  {"attn_output", &layer->o, 0}, {"ffn_gate", &layer->gate, 0}, {"ffn_up", &layer->up, 0},

@@ -23,12 +23,12 @@ static bool load_settings(json_t *root, settings *s)
 }
 
 /* The flow's projection of layer `index`: a full linear, or LoRA on the base's of the same name. */
-static ref_llm_linear load_projection(const vkdlm_tensors *file, uint32_t index, const char *block,
-                                      const char *part, const ref_llm_linear *base, const settings *s)
+static ref_linear load_projection(const vkdlm_tensors *file, uint32_t index, const char *block,
+                                  const char *part, const ref_linear *base, const settings *s)
 {
     char name[128], full[160];
     snprintf(name, sizeof name, "model.layers.%u.%s.flow_%s_proj", index, block, part);
-    ref_llm_linear layer = ref_llm_load_linear(file, name);
+    ref_linear layer = ref_llm_load_linear(file, name);
     if (layer.weight)
         return layer;
     snprintf(full, sizeof full, "%s.A", name);
@@ -98,7 +98,7 @@ static bool load_tensors(ref_l2d *net, const vkdlm_tensors *file, const settings
 {
     const struct {
         const char *name;
-        ref_llm_linear *layer;
+        ref_linear *layer;
     } parts[] = {
         {"model.timestep_embedder.mlp.0", &net->timestep0},
         {"model.timestep_embedder.mlp.2", &net->timestep2},
@@ -150,15 +150,15 @@ void ref_l2d_close(ref_l2d *net)
         return;
     for (uint32_t i = 0; net->layers && i < net->base->n_layers; i++) {
         ref_l2d_layer *layer = &net->layers[i];
-        ref_llm_linear *const layers[] = {&layer->modulation0, &layer->modulation2, &layer->q,   &layer->o,
-                                          &layer->gate,        &layer->up,          &layer->down};
+        ref_linear *const layers[] = {&layer->modulation0, &layer->modulation2, &layer->q,   &layer->o,
+                                      &layer->gate,        &layer->up,          &layer->down};
         for (size_t j = 0; j < sizeof layers / sizeof *layers; j++)
             ref_llm_free_linear(layers[j]);
     }
     free(net->layers);
     free(net->labels);
-    ref_llm_linear *const layers[] = {&net->timestep0, &net->timestep2,   &net->token,      &net->encoder0,
-                                      &net->encoder2,  &net->modulation0, &net->modulation2};
+    ref_linear *const layers[] = {&net->timestep0, &net->timestep2,   &net->token,      &net->encoder0,
+                                  &net->encoder2,  &net->modulation0, &net->modulation2};
     for (size_t j = 0; j < sizeof layers / sizeof *layers; j++)
         ref_llm_free_linear(layers[j]);
     free(net);
@@ -167,19 +167,19 @@ void ref_l2d_close(ref_l2d *net)
 /* ---- network ---------------------------------------------------------------------------------------- */
 
 /* y = second(SiLU(first(x))). */
-static void two_layers(const ref_llm_linear *first, const ref_llm_linear *second, const double *x, double *y)
+static void two_layers(const ref_linear *first, const ref_linear *second, const double *x, double *y)
 {
     double *inner = ref_llm_allocate(first->out, sizeof *inner);
-    ref_llm_apply(first, x, inner);
+    ref_linear_apply(first, x, inner);
     ref_llm_silu(inner, first->out);
-    ref_llm_apply(second, inner, y);
+    ref_linear_apply(second, inner, y);
     free(inner);
 }
 
 void ref_l2d_vocabulary(const ref_l2d *net, int32_t token, double *v)
 {
     double norm = 0;
-    ref_llm_apply(&net->token, net->base->embedding + (size_t)token * net->base->dim, v);
+    ref_linear_apply(&net->token, net->base->embedding + (size_t)token * net->base->dim, v);
     for (uint32_t i = 0; i < net->n; i++)
         norm += v[i] * v[i];
     norm = fmax(sqrt(norm), 1e-12);
@@ -240,20 +240,20 @@ static void run_layer(const ref_l2d *net, uint32_t index, const ref_llm_cache *c
     two_layers(&layer->modulation0, &layer->modulation2, emb, mod);
 
     modulated_norm(base, y, base->layers[index].norm_attention, mod, mod + dim, h);
-    ref_llm_apply(&layer->q, h, q);
+    ref_linear_apply(&layer->q, h, q);
     ref_llm_rotate(base, q, base->n_heads, position);
     ref_llm_attend(base, cache, index, position + 1, q, o);
-    ref_llm_apply(&layer->o, o, more);
+    ref_linear_apply(&layer->o, o, more);
     for (size_t i = 0; i < dim; i++)
         y[i] += mod[2 * dim + i] * more[i];
 
     modulated_norm(base, y, base->layers[index].norm_mlp, mod + 3 * dim, mod + 4 * dim, h);
-    ref_llm_apply(&layer->gate, h, gate);
-    ref_llm_apply(&layer->up, h, up);
+    ref_linear_apply(&layer->gate, h, gate);
+    ref_linear_apply(&layer->up, h, up);
     ref_llm_silu(gate, base->mlp_dim);
     for (uint32_t i = 0; i < base->mlp_dim; i++)
         gate[i] *= up[i];
-    ref_llm_apply(&layer->down, gate, more);
+    ref_linear_apply(&layer->down, gate, more);
     for (size_t i = 0; i < dim; i++)
         y[i] += mod[5 * dim + i] * more[i];
 }

@@ -10,8 +10,8 @@
 #include "ref/ref_llm.h"
 
 typedef struct ref_l2d_layer {
-    ref_llm_linear modulation0, modulation2; /* C -> C -> 6D: weight, shift, gate; attention, then MLP */
-    ref_llm_linear q, o, gate, up, down;     /* LoRA is added to the base's weights */
+    ref_linear modulation0, modulation2; /* C -> C -> 6D: weight, shift, gate; attention, then MLP */
+    ref_linear q, o, gate, up, down;     /* LoRA is added to the base's weights */
 } ref_l2d_layer;
 
 typedef struct ref_l2d {
@@ -20,11 +20,11 @@ typedef struct ref_l2d {
     uint32_t n_classes;       /* without the null class; 0: no labels */
     double sigma;             /* scale of the noise */
     double variance, rescale; /* v and k of the diffusion vocabulary */
-    ref_llm_linear timestep0, timestep2;
-    double *labels;                          /* [n_classes + 1, C], the last is the null class; or NULL */
-    ref_llm_linear token;                    /* W_v: D -> n */
-    ref_llm_linear encoder0, encoder2;       /* n -> e -> D */
-    ref_llm_linear modulation0, modulation2; /* C -> C -> D */
+    ref_linear timestep0, timestep2;
+    double *labels;                      /* [n_classes + 1, C], the last is the null class; or NULL */
+    ref_linear token;                    /* W_v: D -> n */
+    ref_linear encoder0, encoder2;       /* n -> e -> D */
+    ref_linear modulation0, modulation2; /* C -> C -> D */
     ref_l2d_layer *layers;
 } ref_l2d;
 

@@ -38,10 +38,10 @@ double *ref_llm_load(const vkdlm_tensors *file, const char *name)
     return out;
 }
 
-ref_llm_linear ref_llm_load_linear(const vkdlm_tensors *file, const char *name)
+ref_linear ref_llm_load_linear(const vkdlm_tensors *file, const char *name)
 {
     char full[160];
-    ref_llm_linear layer = {0};
+    ref_linear layer = {0};
     snprintf(full, sizeof full, "%s.weight", name);
     const vkdlm_tensor *t = find(file, full, 2);
     if (!t)
@@ -57,7 +57,7 @@ ref_llm_linear ref_llm_load_linear(const vkdlm_tensors *file, const char *name)
     return layer;
 }
 
-void ref_llm_free_linear(ref_llm_linear *layer)
+void ref_llm_free_linear(ref_linear *layer)
 {
     free(layer->weight);
     free(layer->bias);
@@ -116,8 +116,8 @@ static bool load_layer(ref_llm_layer *layer, const vkdlm_tensors *file, uint32_t
     static const char *const parts[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                         "mlp.down_proj"};
-    ref_llm_linear *const layers[] = {&layer->q,    &layer->k,  &layer->v,   &layer->o,
-                                      &layer->gate, &layer->up, &layer->down};
+    ref_linear *const layers[] = {&layer->q,    &layer->k,  &layer->v,   &layer->o,
+                                  &layer->gate, &layer->up, &layer->down};
     char name[96];
     bool ok = true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -175,8 +175,8 @@ void ref_llm_close(ref_llm *net)
         return;
     for (uint32_t i = 0; net->layers && i < net->n_layers; i++) {
         ref_llm_layer *layer = &net->layers[i];
-        ref_llm_linear *const layers[] = {&layer->q,    &layer->k,  &layer->v,   &layer->o,
-                                          &layer->gate, &layer->up, &layer->down};
+        ref_linear *const layers[] = {&layer->q,    &layer->k,  &layer->v,   &layer->o,
+                                      &layer->gate, &layer->up, &layer->down};
         for (size_t j = 0; j < sizeof layers / sizeof *layers; j++)
             ref_llm_free_linear(layers[j]);
         free(layer->norm_attention);
@@ -208,17 +208,6 @@ void ref_llm_cache_destroy(ref_llm_cache *cache)
 }
 
 /* ---- network ---------------------------------------------------------------------------------------- */
-
-void ref_llm_apply(const ref_llm_linear *layer, const double *x, double *y)
-{
-    for (uint32_t o = 0; o < layer->out; o++)
-        y[o] = layer->bias ? layer->bias[o] : 0;
-    for (uint32_t i = 0; i < layer->in; i++) {
-        const double *column = layer->weight + (size_t)i * layer->out;
-        for (uint32_t o = 0; o < layer->out; o++)
-            y[o] += column[o] * x[i];
-    }
-}
 
 void ref_llm_silu(double *x, uint32_t n)
 {
@@ -300,23 +289,23 @@ static void run_layer(const ref_llm *net, uint32_t index, ref_llm_cache *cache, 
     double *key = cache->keys + cached(net, cache, index, position);
 
     weighted_norm(net, layer->norm_attention, x, h);
-    ref_llm_apply(&layer->q, h, q);
-    ref_llm_apply(&layer->k, h, key);
-    ref_llm_apply(&layer->v, h, cache->values + cached(net, cache, index, position));
+    ref_linear_apply(&layer->q, h, q);
+    ref_linear_apply(&layer->k, h, key);
+    ref_linear_apply(&layer->v, h, cache->values + cached(net, cache, index, position));
     ref_llm_rotate(net, q, net->n_heads, position);
     ref_llm_rotate(net, key, net->n_kv_heads, position);
     ref_llm_attend(net, cache, index, position + 1, q, o);
-    ref_llm_apply(&layer->o, o, y);
+    ref_linear_apply(&layer->o, o, y);
     for (uint32_t i = 0; i < net->dim; i++)
         x[i] += y[i];
 
     weighted_norm(net, layer->norm_mlp, x, h);
-    ref_llm_apply(&layer->gate, h, gate);
-    ref_llm_apply(&layer->up, h, up);
+    ref_linear_apply(&layer->gate, h, gate);
+    ref_linear_apply(&layer->up, h, up);
     ref_llm_silu(gate, net->mlp_dim);
     for (uint32_t i = 0; i < net->mlp_dim; i++)
         gate[i] *= up[i];
-    ref_llm_apply(&layer->down, gate, y);
+    ref_linear_apply(&layer->down, gate, y);
     for (uint32_t i = 0; i < net->dim; i++)
         x[i] += y[i];
 }
@@ -325,7 +314,7 @@ void ref_llm_logits(const ref_llm *net, const double *state, double *logits)
 {
     double *h = ref_llm_allocate(net->dim, sizeof *h);
     weighted_norm(net, net->norm, state, h);
-    ref_llm_apply(&net->head, h, logits);
+    ref_linear_apply(&net->head, h, logits);
     free(h);
 }
 

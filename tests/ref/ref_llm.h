@@ -8,16 +8,12 @@
 
 #include <vkdlm/tensors.h>
 
-/* y = W x + b; weight is stored transposed, [in, out]; bias may be NULL. */
-typedef struct ref_llm_linear {
-    uint32_t in, out;
-    double *weight, *bias;
-} ref_llm_linear;
+#include "ref/ref_linear.h"
 
 typedef struct ref_llm_layer {
     double *norm_attention, *norm_mlp; /* [D] */
-    ref_llm_linear q, k, v, o;         /* D -> HA, GA, GA; HA -> D */
-    ref_llm_linear gate, up, down;     /* D -> F, F; F -> D */
+    ref_linear q, k, v, o;             /* D -> HA, GA, GA; HA -> D */
+    ref_linear gate, up, down;         /* D -> F, F; F -> D */
 } ref_llm_layer;
 
 typedef struct ref_llm {
@@ -26,8 +22,8 @@ typedef struct ref_llm {
     double *frequencies; /* of the rotary pairs, [A/2] */
     double *embedding;   /* [V, D] */
     ref_llm_layer *layers;
-    double *norm;        /* [D] */
-    ref_llm_linear head; /* D -> V */
+    double *norm;    /* [D] */
+    ref_linear head; /* D -> V */
 } ref_llm;
 
 /* What one sequence leaves behind. */
@@ -58,11 +54,10 @@ void ref_llm_logits(const ref_llm *net, const double *state, double *logits);
 /* calloc that aborts instead of failing. */
 void *ref_llm_allocate(size_t n, size_t size);
 /* `name`.weight [out, in] and, if there, `name`.bias; weight is NULL when the file has none. */
-ref_llm_linear ref_llm_load_linear(const vkdlm_tensors *file, const char *name);
+ref_linear ref_llm_load_linear(const vkdlm_tensors *file, const char *name);
 /* Tensor `name` widened, in its own order; NULL when the file has none. */
 double *ref_llm_load(const vkdlm_tensors *file, const char *name);
-void ref_llm_free_linear(ref_llm_linear *layer);
-void ref_llm_apply(const ref_llm_linear *layer, const double *x, double *y);
+void ref_llm_free_linear(ref_linear *layer);
 /* x / (1 + exp(-x)) of n values in place. */
 void ref_llm_silu(double *x, uint32_t n);
 /* y = x / sqrt(mean(x^2) + eps). */

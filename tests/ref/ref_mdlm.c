@@ -247,17 +247,6 @@ void ref_mdlm_close(ref_mdlm *net)
 
 /* ---- network ---------------------------------------------------------------------------------------- */
 
-static void linear(const ref_linear *layer, const double *x, double *y)
-{
-    for (uint32_t o = 0; o < layer->out; o++)
-        y[o] = layer->bias ? layer->bias[o] : 0;
-    for (uint32_t i = 0; i < layer->in; i++) {
-        const double *column = layer->weight + (size_t)i * layer->out;
-        for (uint32_t o = 0; o < layer->out; o++)
-            y[o] += column[o] * x[i];
-    }
-}
-
 static void silu(double *x, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -335,9 +324,9 @@ void ref_mdlm_condition(const ref_mdlm *net, double sigma, double *features, dou
     if (features)
         memcpy(features, e, sizeof e);
     double *inner = allocate(net->cond_dim, sizeof *inner);
-    linear(&net->sigma0, e, inner);
+    ref_linear_apply(&net->sigma0, e, inner);
     silu(inner, net->cond_dim);
-    linear(&net->sigma2, inner, c);
+    ref_linear_apply(&net->sigma2, inner, c);
     silu(c, net->cond_dim);
     free(inner);
 }
@@ -350,7 +339,7 @@ static void run_block(const ref_mdlm *net, const ref_mdlm_block *b, const double
     double *qkv = scratch, *h = qkv + (size_t)n * 3 * dim, *o = h + (size_t)n * dim;
     double *weights = o + (size_t)n * dim, *wide = weights + n;
     double *mod = allocate((size_t)6 * dim, sizeof *mod);
-    linear(&b->modulation, c, mod);
+    ref_linear_apply(&b->modulation, c, mod);
     const double *shift_a = mod, *scale_a = mod + dim, *gate_a = mod + (size_t)2 * dim;
     const double *shift_m = mod + (size_t)3 * dim, *scale_m = mod + (size_t)4 * dim,
                  *gate_m = mod + (size_t)5 * dim;
@@ -358,7 +347,7 @@ static void run_block(const ref_mdlm *net, const ref_mdlm_block *b, const double
     for (uint32_t l = 0; l < n; l++) {
         double *row = qkv + (size_t)l * 3 * dim;
         modulated_norm(x + (size_t)l * dim, b->norm1, shift_a, scale_a, dim, h);
-        linear(&b->qkv, h, row);
+        ref_linear_apply(&b->qkv, h, row);
         for (uint32_t head = 0; head < 2 * dim; head += head_dim)
             rotate(row + head, head_dim / 2, net->rotary + (size_t)l * head_dim);
     }
@@ -366,13 +355,13 @@ static void run_block(const ref_mdlm *net, const ref_mdlm_block *b, const double
         attend(qkv, n, dim, head, head_dim, weights, o);
     for (uint32_t l = 0; l < n; l++) {
         double *row = x + (size_t)l * dim;
-        linear(&b->out, o + (size_t)l * dim, h);
+        ref_linear_apply(&b->out, o + (size_t)l * dim, h);
         for (uint32_t i = 0; i < dim; i++)
             row[i] += gate_a[i] * h[i];
         modulated_norm(row, b->norm2, shift_m, scale_m, dim, h);
-        linear(&b->up, h, wide);
+        ref_linear_apply(&b->up, h, wide);
         gelu_tanh(wide, 4 * dim);
-        linear(&b->down, wide, h);
+        ref_linear_apply(&b->down, wide, h);
         for (uint32_t i = 0; i < dim; i++)
             row[i] += gate_m[i] * h[i];
     }
@@ -395,10 +384,10 @@ void ref_mdlm_forward(const ref_mdlm *net, const int32_t *tokens, uint32_t n, do
         if (i < net->n_blocks)
             run_block(net, &net->blocks[i], c, x, n, scratch);
     }
-    linear(&net->modulation, c, mod);
+    ref_linear_apply(&net->modulation, c, mod);
     for (uint32_t l = 0; logits && l < n; l++) {
         modulated_norm(x + (size_t)l * dim, net->norm_final, mod, mod + dim, dim, scratch);
-        linear(&net->head, scratch, logits + (size_t)l * net->vocab_size);
+        ref_linear_apply(&net->head, scratch, logits + (size_t)l * net->vocab_size);
     }
     free(mod);
     free(c);

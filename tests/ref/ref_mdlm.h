@@ -7,13 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REF_MDLM_FEATURES 256
+#include "ref/ref_linear.h"
 
-/* A linear layer y = W x + b; weight is stored transposed, [in, out]; bias may be NULL. */
-typedef struct ref_linear {
-    uint32_t in, out;
-    double *weight, *bias;
-} ref_linear;
+#define REF_MDLM_FEATURES 256
 
 typedef struct ref_mdlm_block {
     double *norm1, *norm2; /* [D] */
