@@ -316,10 +316,14 @@ void draw_token_panel(scene &s, const area &where)
     const int32_t final_token = sh.facts.final_token(position);
     moment m = sh.facts.at(step, position);
     float y = where.y0;
-    std::string title = m.token < 0 ? std::string("masked") : token_label(*sh.source, m.token);
+    const bool flow = sh.facts.is_flow();
+    auto label = [&](int32_t token, const char *none) {
+        return token < 0 ? std::string(none) : token_label(*sh.source, token);
+    };
+    std::string title = label(m.token, flow ? "to come" : "masked");
     int32_t edit = 0;
     if (s.live && waiting_edit(*s.live, step, position, &edit))
-        title += " \u2192 " + (edit < 0 ? std::string("masked") : token_label(*sh.source, edit));
+        title += " \u2192 " + label(edit, flow ? "drawn anew" : "masked");
     std::string place = format_text("position %u", position);
     float room = where.width() - text_width(s.fonts.small, place) - 12 * u;
     put_text_within(s.fonts.bold, where.x0, y, room, t.text, title);
