@@ -68,6 +68,19 @@ one_line()
     grep -qE -- "$1" "$err" || fail "$2: the line does not match '$1'"
 }
 
+# until_it_listens PID: waits until the program has begun and would notice SIGINT (bit 1 of the signals it catches).
+until_it_listens()
+{
+    local i caught
+    for ((i = 0; i < 6000; i++)); do
+        caught=$(sed -nE 's/^SigCgt:\s*//p' "/proc/$1/status" 2> /dev/null) || true
+        [[ /proc/$1/exe -ef $VKDLM && -n $caught ]] && ((0x$caught & 2)) && return
+        [[ -d /proc/$1 ]] || return 0
+        sleep 0.01
+    done
+    fail "process $1 does not wait for signals"
+}
+
 # matches FILE PATTERN WHAT
 matches()
 {
