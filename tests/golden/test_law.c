@@ -14,7 +14,7 @@
 #include "sample/masked.h"
 #include "sample/schedule.h"
 
-enum { N_SAMPLES = 100000, N_BROKEN = 100000, SEED = 20240607, BATCH_LIMIT = 4096 };
+enum { N_SAMPLES = 200000, N_BROKEN = 100000, SEED = 20240607, BATCH_LIMIT = 4096 };
 
 typedef struct bench {
     ref_mdlm *net;
