@@ -41,7 +41,8 @@ start_display()
     mkdir -p display
     screen=$work/display/Xvfb_screen0
     rm -f number
-    Xvfb -displayfd 3 -noreset -screen 0 "$1x$2x24" -fbdir display 3> number > /dev/null 2>&1 &
+    # A key that a slow machine lets go of late is not to repeat (-r).
+    Xvfb -displayfd 3 -noreset -r -screen 0 "$1x$2x24" -fbdir display 3> number > /dev/null 2>&1 &
     jobs_started+=($!)
     until_true test -s number || fail "Xvfb does not start"
     DISPLAY=:$(cat number)

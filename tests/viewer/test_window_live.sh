@@ -10,9 +10,8 @@ more_steps_than()
 }
 
 start_display 1280 800
-# Long enough to be paused; SwiftShader takes its time.
-start_viewer --live "$MODEL" --given ids --text "5 7" --seed 3 --length 24 \
-    --run "{\"sampler\":\"ddpm\",\"steps\":${STEPS:-200}}"
+# It does not end before it is cancelled.
+start_viewer --live "$MODEL" --given ids --text "5 7" --seed 3 --length 24 --run '{"sampler":"ddpm","steps":5000}'
 until_true more_steps_than 3 || fail "the run does not run: $(ask phase) $(ask live_problem)"
 press p
 expect phase paused
@@ -36,15 +35,19 @@ xdotool click 1
 expect phase stopped
 rest_mouse
 
-# Another prompt.
+# Another prompt, and fewer steps.
 press i
 expect typing true
 press ctrl+a
 xdotool type --delay 30 "9 11 13"
 expect prompt "9 11 13"
+press Tab Tab
+xdotool type --delay 30 60
 press ctrl+Return
 expect runs.0.position=2.token 13
 expect phase finished
+# It ends where nothing is masked any more.
+(($(ask n_steps) <= 60)) || fail "the run takes $(ask n_steps) steps"
 expect step "$(ask n_steps)"
 tokens_right 24
 

@@ -210,6 +210,77 @@ bool gpu::allocate(const VkMemoryRequirements &needs, VkMemoryPropertyFlags prop
     return result == VK_SUCCESS;
 }
 
+bool gpu::make_image(VkFormat format, uint32_t width, uint32_t height, VkImageUsageFlags usage,
+                     const char *purpose, gpu_image &out, std::string &error) const
+{
+    VkImageCreateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO;
+    info.imageType = VK_IMAGE_TYPE_2D;
+    info.format = format;
+    info.extent = {width, height, 1};
+    info.mipLevels = 1;
+    info.arrayLayers = 1;
+    info.samples = VK_SAMPLE_COUNT_1_BIT;
+    info.tiling = VK_IMAGE_TILING_OPTIMAL;
+    info.usage = usage;
+    VkResult result = vkCreateImage(device, &info, nullptr, &out.image);
+    if (result != VK_SUCCESS) {
+        error = vulkan_error(purpose, result);
+        return false;
+    }
+    VkMemoryRequirements needs;
+    vkGetImageMemoryRequirements(device, out.image, &needs);
+    if (!allocate(needs, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, &out.memory, error))
+        return false;
+    vkBindImageMemory(device, out.image, out.memory, 0);
+    VkImageViewCreateInfo view = {};
+    view.sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO;
+    view.image = out.image;
+    view.viewType = VK_IMAGE_VIEW_TYPE_2D;
+    view.format = format;
+    view.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
+    result = vkCreateImageView(device, &view, nullptr, &out.view);
+    if (result != VK_SUCCESS)
+        error = vulkan_error(purpose, result);
+    return result == VK_SUCCESS;
+}
+
+bool gpu::make_buffer(VkDeviceSize size_bytes, VkBufferUsageFlags usage, const char *purpose, gpu_buffer &out,
+                      std::string &error) const
+{
+    VkBufferCreateInfo info = {};
+    info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
+    info.size = size_bytes;
+    info.usage = usage;
+    VkResult result = vkCreateBuffer(device, &info, nullptr, &out.buffer);
+    if (result != VK_SUCCESS) {
+        error = vulkan_error(purpose, result);
+        return false;
+    }
+    VkMemoryRequirements needs;
+    vkGetBufferMemoryRequirements(device, out.buffer, &needs);
+    if (!allocate(needs, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                  &out.memory, error))
+        return false;
+    vkBindBufferMemory(device, out.buffer, out.memory, 0);
+    return true;
+}
+
+void gpu::drop(gpu_image &image) const
+{
+    vkDestroyImageView(device, image.view, nullptr);
+    vkDestroyImage(device, image.image, nullptr);
+    vkFreeMemory(device, image.memory, nullptr);
+    image = {};
+}
+
+void gpu::drop(gpu_buffer &buffer) const
+{
+    vkDestroyBuffer(device, buffer.buffer, nullptr);
+    vkFreeMemory(device, buffer.memory, nullptr);
+    buffer = {};
+}
+
 VkRenderPass make_pass(VkDevice device, VkFormat format, VkImageLayout last)
 {
     VkAttachmentDescription attachment = {};

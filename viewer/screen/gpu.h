@@ -11,6 +11,17 @@
 namespace viewer
 {
 
+/* What these hold is freed by gpu::drop. */
+struct gpu_image {
+    VkImage image = VK_NULL_HANDLE;
+    VkDeviceMemory memory = VK_NULL_HANDLE;
+    VkImageView view = VK_NULL_HANDLE; /* of all of it */
+};
+struct gpu_buffer {
+    VkBuffer buffer = VK_NULL_HANDLE;
+    VkDeviceMemory memory = VK_NULL_HANDLE;
+};
+
 class gpu
 {
   public:
@@ -27,9 +38,15 @@ class gpu
 
     /* Runs commands and waits for them. */
     bool submit(const std::function<void(VkCommandBuffer)> &record, std::string &error);
-    /* Memory with these properties, to be freed by the caller. */
-    bool allocate(const VkMemoryRequirements &needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
-                  std::string &error) const;
+    /* A plane of pixels, and bytes that the host sees. `purpose`, as "making a texture", begins the sentence
+     * in error; what was made before it failed is in out too. */
+    bool make_image(VkFormat format, uint32_t width, uint32_t height, VkImageUsageFlags usage,
+                    const char *purpose, gpu_image &out, std::string &error) const;
+    bool make_buffer(VkDeviceSize size_bytes, VkBufferUsageFlags usage, const char *purpose, gpu_buffer &out,
+                     std::string &error) const;
+    /* Nothing uses them any more. They are empty then. */
+    void drop(gpu_image &image) const;
+    void drop(gpu_buffer &buffer) const;
 
     VkInstance instance = VK_NULL_HANDLE;
     VkPhysicalDevice physical = VK_NULL_HANDLE;
@@ -38,6 +55,9 @@ class gpu
     uint32_t family = 0;
 
   private:
+    bool allocate(const VkMemoryRequirements &needs, VkMemoryPropertyFlags properties, VkDeviceMemory *memory,
+                  std::string &error) const;
+
     VkCommandPool commands_ = VK_NULL_HANDLE;
 };
 

@@ -35,18 +35,15 @@ class image_target
     }
 
   private:
-    bool make_image(std::string &error);
-    bool make_buffer(std::string &error);
+    bool make_pass_and_framebuffer(std::string &error);
 
     gpu &gpu_;
     VkFormat format_ = VK_FORMAT_UNDEFINED;
     uint32_t width_ = 0, height_ = 0;
-    VkImage image_ = VK_NULL_HANDLE;
-    VkImageView view_ = VK_NULL_HANDLE;
+    gpu_image image_;
+    gpu_buffer buffer_;
     VkRenderPass pass_ = VK_NULL_HANDLE;
     VkFramebuffer framebuffer_ = VK_NULL_HANDLE;
-    VkBuffer buffer_ = VK_NULL_HANDLE;
-    VkDeviceMemory image_memory_ = VK_NULL_HANDLE, buffer_memory_ = VK_NULL_HANDLE;
 };
 
 class offscreen

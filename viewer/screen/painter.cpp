@@ -197,10 +197,7 @@ bool painter::find_textures(const ImDrawData &data, std::vector<upload> &uploads
 
 void painter::drop_buffer()
 {
-    vkDestroyBuffer(gpu_.device, buffer_, nullptr);
-    vkFreeMemory(gpu_.device, memory_, nullptr);
-    buffer_ = VK_NULL_HANDLE;
-    memory_ = VK_NULL_HANDLE;
+    gpu_.drop(buffer_);
     mapped_ = nullptr;
     size_bytes_ = 0;
 }
@@ -210,28 +207,20 @@ bool painter::reserve(size_t size_bytes, std::string &error)
     if (size_bytes <= size_bytes_)
         return true;
     drop_buffer();
-    VkBufferCreateInfo info = {};
-    info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
-    info.size = size_bytes + size_bytes / 2;
-    info.usage = VK_BUFFER_USAGE_VERTEX_BUFFER_BIT | VK_BUFFER_USAGE_INDEX_BUFFER_BIT |
-                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT;
-    VkResult result = vkCreateBuffer(gpu_.device, &info, nullptr, &buffer_);
-    if (result == VK_SUCCESS) {
-        VkMemoryRequirements needs;
-        vkGetBufferMemoryRequirements(gpu_.device, buffer_, &needs);
-        if (!gpu_.allocate(needs, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-                           &memory_, error))
-            return false;
-        void *mapped = nullptr;
-        vkBindBufferMemory(gpu_.device, buffer_, memory_, 0);
-        result = vkMapMemory(gpu_.device, memory_, 0, VK_WHOLE_SIZE, 0, &mapped);
-        mapped_ = static_cast<uint8_t *>(mapped);
-    }
+    size_bytes += size_bytes / 2;
+    if (!gpu_.make_buffer(size_bytes,
+                          VK_BUFFER_USAGE_VERTEX_BUFFER_BIT | VK_BUFFER_USAGE_INDEX_BUFFER_BIT |
+                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT,
+                          "preparing to draw", buffer_, error))
+        return false;
+    void *mapped = nullptr;
+    VkResult result = vkMapMemory(gpu_.device, buffer_.memory, 0, VK_WHOLE_SIZE, 0, &mapped);
     if (result != VK_SUCCESS) {
         error = vulkan_error("preparing to draw", result);
         return false;
     }
-    size_bytes_ = static_cast<size_t>(info.size);
+    mapped_ = static_cast<uint8_t *>(mapped);
+    size_bytes_ = size_bytes;
     return true;
 }
 
@@ -305,7 +294,7 @@ bool painter::prepare(const ImDrawData &data, VkExtent2D extent, VkCommandBuffer
     size_t at = pixels_at;
     for (const upload &u : uploads) {
         memcpy(mapped_ + at, u.from, u.size_bytes);
-        u.to->record_upload(commands, buffer_, at);
+        u.to->record_upload(commands, buffer_.buffer, at);
         last_.upload_bytes += u.size_bytes;
         at += aligned(u.size_bytes);
     }
@@ -323,8 +312,8 @@ void painter::draw(VkCommandBuffer commands) const
         return;
     const VkDeviceSize start = 0;
     const VkViewport viewport = {0, 0, size_[0], size_[1], 0, 1};
-    vkCmdBindVertexBuffers(commands, 0, 1, &buffer_, &start);
-    vkCmdBindIndexBuffer(commands, buffer_, indices_at_,
+    vkCmdBindVertexBuffers(commands, 0, 1, &buffer_.buffer, &start);
+    vkCmdBindIndexBuffer(commands, buffer_.buffer, indices_at_,
                          sizeof(ImDrawIdx) == 2 ? VK_INDEX_TYPE_UINT16 : VK_INDEX_TYPE_UINT32);
     vkCmdSetViewport(commands, 0, 1, &viewport);
     vkCmdPushConstants(commands, ways_.layout(), VK_SHADER_STAGE_VERTEX_BIT, 0, sizeof scale_, scale_);

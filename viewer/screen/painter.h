@@ -91,8 +91,7 @@ class painter
     source letters_;
     std::map<const raster *, source> rasters_;
     /* Vertices, indices and pixels of the frame. */
-    VkBuffer buffer_ = VK_NULL_HANDLE;
-    VkDeviceMemory memory_ = VK_NULL_HANDLE;
+    gpu_buffer buffer_;
     uint8_t *mapped_ = nullptr;
     size_t size_bytes_ = 0, indices_at_ = 0;
     std::vector<call> calls_;

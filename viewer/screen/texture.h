@@ -24,7 +24,7 @@ class texture
 
     VkImageView view() const
     {
-        return view_;
+        return image_.view;
     }
     bool has_size(uint32_t width, uint32_t height) const
     {
@@ -34,9 +34,7 @@ class texture
   private:
     gpu &gpu_;
     uint32_t width_ = 0, height_ = 0;
-    VkImage image_ = VK_NULL_HANDLE;
-    VkDeviceMemory memory_ = VK_NULL_HANDLE;
-    VkImageView view_ = VK_NULL_HANDLE;
+    gpu_image image_;
 };
 
 } // namespace viewer
