@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "format/checkpoint.h"
+#include "model/l2d_checkpoint.h"
 #include "model/mdlm.h"
 #include "session.h"
 
@@ -211,6 +212,16 @@ bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *self, size_t index, vkdl
 const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *self)
 {
     return self->files->tensors;
+}
+
+const char *vkdlm_checkpoint_l2d_path(const vkdlm_checkpoint *self)
+{
+    return self->l2d ? checkpoint_name(self->l2d) : NULL;
+}
+
+char *vkdlm_checkpoint_l2d_config(const vkdlm_checkpoint *self)
+{
+    return self->l2d ? json_dumps(self->l2d->config, JSON_COMPACT) : NULL;
 }
 
 const vkdlm_tensors *vkdlm_checkpoint_l2d_tensors(const vkdlm_checkpoint *self)

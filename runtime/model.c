@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "device.h"
 #include "format/checkpoint.h"
+#include "model/l2d_checkpoint.h"
 #include "session.h"
 
 /* The tokenizer may know at most the ids that the network embeds. A masked network embeds one more, its mask,

@@ -71,7 +71,11 @@ VKDLM_API void vkdlm_checkpoint_get_info(const vkdlm_checkpoint *checkpoint, vkd
 VKDLM_API bool vkdlm_checkpoint_parameter(const vkdlm_checkpoint *checkpoint, size_t index,
                                           vkdlm_parameter *out);
 VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_tensors(const vkdlm_checkpoint *checkpoint);
-/* Those of the diffusion path; NULL without one. */
+/* Of the diffusion path, NULL without one: the directory of l2d.json or the GGUF file; what l2d.json says, or
+ * the GGUF file's keys in its place, as JSON (NULL without memory too; to be freed by free()); the tensors.
+ */
+VKDLM_API const char *vkdlm_checkpoint_l2d_path(const vkdlm_checkpoint *checkpoint);
+VKDLM_API char *vkdlm_checkpoint_l2d_config(const vkdlm_checkpoint *checkpoint);
 VKDLM_API const vkdlm_tensors *vkdlm_checkpoint_l2d_tensors(const vkdlm_checkpoint *checkpoint);
 
 /* ---- models ------------------------------------------------------------------------------------- */
@@ -84,8 +88,8 @@ typedef struct vkdlm_model_options {
     bool (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
     void *user;
     const char *tokenizer; /* path of a tokenizer; NULL: the one beside the model, if any */
-    /* A diffusion path for a causal model: a directory with l2d.json and l2d.safetensors, or that
-     * .safetensors file; NULL: the one in the model's directory, if any. */
+    /* A diffusion path for a causal model: a directory with l2d.json and l2d.safetensors, that .safetensors
+     * file, or a GGUF file; NULL: the one in the model's directory, if any. */
     const char *l2d;
 } vkdlm_model_options;
 

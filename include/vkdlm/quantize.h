@@ -38,8 +38,9 @@ typedef struct vkdlm_quantize_info {
 /* Name of a type ("f32", "q8_0", "q4_k_m", ...), NULL past the last. */
 VKDLM_API const char *vkdlm_quantize_type(size_t index);
 
-/* Converts the model at `model` (mdlm, llama or qwen2 in the Hugging Face layout, or a GGUF file of any
- * architecture, whose metadata is kept) to the GGUF file `path`, which appears when it is complete; a file
+/* Converts the model at `model` (mdlm, llama or qwen2 in the Hugging Face layout, a diffusion path, as
+ * vkdlm_model_options.l2d names it and whatever lies beside it, or a GGUF file of any architecture, whose
+ * metadata is kept) to the GGUF file `path`, which appears when it is complete; a file
  * that already has that name stays until then. What is kept in memory does not grow with the tensors.
  * docs/gguf.md says which tensor gets which type. options may be NULL; info may be NULL.
  * Errors: NOT_FOUND, IO, MALFORMED, UNSUPPORTED (architecture; a weight that is not finite or too large for

@@ -25,7 +25,8 @@
     {                                                                                                  \
         "l2d", 0, OPTION_TEXT, field_offset, "PATH",                                                   \
             "diffusion path (L2D) for an autoregressive model: a directory with l2d.json and "         \
-            "l2d.safetensors, that .safetensors file, or the name of a bundled path (kjv-l2d)",        \
+            "l2d.safetensors, that .safetensors file, a GGUF file, or the name of a bundled path "     \
+            "(kjv-l2d)",                                                                               \
             .initially = "the one in the model's directory, if any", .fits = MODEL_CAUSAL | MODEL_L2D, \
     }
 

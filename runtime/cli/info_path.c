@@ -2,16 +2,12 @@
 #include "info_path.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "input.h"
 #include "message.h"
 #include "report.h"
-
-#define MAX_CONFIG_BYTES ((size_t)1 << 20)
 
 static json_t *list_shape(const vkdlm_tensor *tensor)
 {
@@ -79,43 +75,22 @@ vkdlm_status info_report_field(const char *name, const char *value, vkdlm_error 
 
 /* ---- the diffusion path -------------------------------------------------------------------------------- */
 
-static vkdlm_status read_config(info_path *p, const char *file, vkdlm_error *err)
-{
-    char *text = NULL;
-    size_t size = 0;
-    json_error_t why;
-    vkdlm_status status = input_read(file, MAX_CONFIG_BYTES, &text, &size, err);
-    if (status)
-        return status;
-    p->config = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
-    free(text);
-    if (!p->config)
-        return message_set(err, VKDLM_MALFORMED, "'%.400s' is not JSON: %s", file, why.text);
-    if (!json_is_object(p->config))
-        return message_set(err, VKDLM_MALFORMED, "'%.400s': expected an object, found another value", file);
-    return VKDLM_OK;
-}
-
 vkdlm_status info_path_open(info_path *p, const vkdlm_checkpoint *checkpoint, vkdlm_error *err)
 {
-    char file[PATH_MAX + 16];
-    *p = (info_path){.tensors = vkdlm_checkpoint_l2d_tensors(checkpoint)};
-    const vkdlm_tensor *first = p->tensors ? vkdlm_tensors_at(p->tensors, 0) : NULL;
-    if (!first)
+    *p = (info_path){.place = vkdlm_checkpoint_l2d_path(checkpoint),
+                     .tensors = vkdlm_checkpoint_l2d_tensors(checkpoint)};
+    if (!p->place)
         return VKDLM_OK;
-    p->directory = strdup(first->file);
-    if (!p->directory)
-        return message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for a path");
-    char *slash = strrchr(p->directory, '/');
-    strcpy(slash ? slash + (slash == p->directory) : p->directory, slash ? "" : ".");
-    snprintf(file, sizeof file, "%s/l2d.json", p->directory);
-    return read_config(p, file, err);
+    char *text = vkdlm_checkpoint_l2d_config(checkpoint);
+    p->config = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return p->config ? VKDLM_OK
+                     : message_set(err, VKDLM_OUT_OF_HOST_MEMORY, "not enough memory for a configuration");
 }
 
 void info_path_close(info_path *p)
 {
     json_decref(p->config);
-    free(p->directory);
     *p = (info_path){0};
 }
 
@@ -137,7 +112,7 @@ json_t *info_path_json(const info_path *p)
     if (!p->config)
         return json_null();
     uint64_t n = count_elements(p->tensors, &n_bytes);
-    return json_pack("{s:s,s:o,s:O,s:o,s:o}", "path", p->directory, "parameters", report_count(n),
+    return json_pack("{s:s,s:o,s:O,s:o,s:o}", "path", p->place, "parameters", report_count(n),
                      "configuration", p->config, "file_bytes", report_count(n_bytes), "tensors",
                      info_list_tensors(p->tensors));
 }
@@ -197,7 +172,7 @@ vkdlm_status info_path_report(const info_path *p, vkdlm_error *err)
     uint64_t n = count_elements(p->tensors, &n_bytes);
     vkdlm_status status = report_line(err, "%s", "");
     if (!status)
-        status = info_report_field("diffusion path", p->directory, err);
+        status = info_report_field("diffusion path", p->place, err);
     summarise(p, text, sizeof text);
     if (!status)
         status = info_report_field("refinement", text, err);

@@ -7,13 +7,13 @@
 
 /* A diffusion path, as its files say. A zeroed struct is none. */
 typedef struct info_path {
-    char *directory;
-    json_t *config;               /* of l2d.json, an object */
-    const vkdlm_tensors *tensors; /* owned by the checkpoint */
+    const char *place;            /* directory or file */
+    json_t *config;               /* what l2d.json says, an object */
+    const vkdlm_tensors *tensors; /* owned by the checkpoint, as is the place */
 } info_path;
 
-/* Reads what the checkpoint's diffusion path says of itself; none leaves p zeroed. Errors: NOT_FOUND, IO,
- * MALFORMED. After a failure info_path_close still has to be called. */
+/* Takes what the checkpoint's diffusion path says of itself; none leaves p zeroed. Errors:
+ * OUT_OF_HOST_MEMORY. */
 vkdlm_status info_path_open(info_path *p, const vkdlm_checkpoint *checkpoint, vkdlm_error *err);
 void info_path_close(info_path *p);
 

@@ -29,7 +29,8 @@ static const char *const types[] = {"f32",  "f16",    "bf16",   "q8_0",   "q4_0"
 static const option_spec specs[] = {
     {"model", 'm', OPTION_TEXT, AT(model), "MODEL",
      "model: a Hugging Face directory, a .safetensors file beside its config.json, a GGUF file, or the name "
-     "of a bundled model (" UNQUANTISED_MODEL ", kjv-llama)",
+     "of a bundled model (" UNQUANTISED_MODEL ", kjv-llama); or a diffusion path, its directory or its "
+     "l2d.safetensors (kjv-l2d)",
      .initially = "the bundled " UNQUANTISED_MODEL},
     {"output", 'o', OPTION_TEXT, AT(output), "OUT.gguf",
      "the new file; an old one is replaced when it is complete", .initially = "none, it must be given"},
@@ -182,8 +183,12 @@ const command command_quantize = {
         "q6_k to q8_0; and rows that are no whole blocks of 32 to f16. The report says which.\n"
         "A weight that is NaN, infinite or too large for its type is refused. The tokenizer is written when "
         "it "
-        "is a byte-level BPE that GGUF's names describe; the report says when it is not. Of a model with a "
-        "diffusion path the base alone is written.\n"
+        "is a byte-level BPE that GGUF's names describe; the report says when it is not. Of a model's "
+        "directory "
+        "with a diffusion path the base alone is written; its l2d.safetensors, or a directory of the path "
+        "alone, "
+        "becomes a file for --l2d, whose LoRA and classes are f16 and whose timestep and modulation matrices "
+        "are q8_0 with a type of blocks.\n"
         "--json: one object with \"output\", \"type\", \"architecture\", \"tensors\", \"parameters\", "
         "\"source_bytes\", \"file_bytes\", \"bits_per_weight\", \"types\" (tensors of each), \"fell_back\" "
         "(name "

@@ -157,6 +157,14 @@ void gguf_writer_put_f32(gguf_writer *w, const char *key, float value)
     append_u32(w, &w->values, bits);
 }
 
+void gguf_writer_put_f64(gguf_writer *w, const char *key, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    begin_value(w, key, GGUF_F64);
+    append_u64(w, &w->values, bits);
+}
+
 void gguf_writer_put_bool(gguf_writer *w, const char *key, bool value)
 {
     begin_value(w, key, GGUF_BOOL);

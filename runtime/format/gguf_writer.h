@@ -21,6 +21,7 @@ vkdlm_status gguf_writer_create(const char *path, gguf_writer **out, vkdlm_error
  * than STRING and ARRAY, little endian. */
 void gguf_writer_put_u32(gguf_writer *w, const char *key, uint32_t value);
 void gguf_writer_put_f32(gguf_writer *w, const char *key, float value);
+void gguf_writer_put_f64(gguf_writer *w, const char *key, double value);
 void gguf_writer_put_bool(gguf_writer *w, const char *key, bool value);
 void gguf_writer_put_string(gguf_writer *w, const char *key, const char *text);
 void gguf_writer_put_array(gguf_writer *w, const char *key, gguf_type element, const void *data, uint64_t n);

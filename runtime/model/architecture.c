@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/l2d_checkpoint.h"
 
 /* As GGUF files and configurations spell them. */
 static const char *const planned[] = {"llada", "dream", "Dream"};
@@ -16,5 +17,7 @@ vkdlm_status architecture_refuse(const checkpoint *ck, const char *found, vkdlm_
         err, VKDLM_UNSUPPORTED,
         "'%s': %s: expected an architecture that this version runs (mdlm, llama, qwen2), found '%.100s'%s",
         ck->config_path, ck->metadata ? "general.architecture" : "model_type", found,
-        is_planned ? ", which is planned and not part of this version" : "");
+        is_planned                             ? ", which is planned and not part of this version"
+        : strcmp(found, L2D_ARCHITECTURE) == 0 ? ", a diffusion path, which runs beside its base model"
+                                               : "");
 }

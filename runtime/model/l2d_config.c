@@ -2,50 +2,13 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "base/file.h"
 
 #define MAX_WIDTH   (1 << 16)
 #define MAX_CLASSES (1 << 16)
 #define MAX_STEPS   10000
-
-/* ---- files ------------------------------------------------------------------------------------------ */
-
-#define WEIGHTS_NAME "l2d.safetensors"
-#define CONFIG_NAME  "l2d.json"
-
-vkdlm_status l2d_checkpoint_open(const char *given, const char *base_directory, checkpoint **out,
-                                 vkdlm_error *err)
-{
-    *out = NULL;
-    bool is_file = given && file_probe(given) == FILE_REGULAR;
-    char *directory = is_file ? file_dirname(given) : strdup(given ? given : base_directory);
-    char *config = directory ? file_join(directory, CONFIG_NAME) : NULL;
-    char *weights = is_file ? strdup(given) : directory ? file_join(directory, WEIGHTS_NAME) : NULL;
-    vkdlm_status status = VKDLM_OK;
-    if (!config || !weights) {
-        status = error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "out of host memory opening a diffusion path");
-    } else if (!given && (file_probe(config) == FILE_MISSING || file_probe(weights) == FILE_MISSING)) {
-        /* A base model alone. */
-    } else if (given && file_probe(given) == FILE_MISSING) {
-        status = error_set(err, VKDLM_NOT_FOUND,
-                           "'%s': expected a directory with " CONFIG_NAME " and " WEIGHTS_NAME
-                           ", or that .safetensors file, found nothing",
-                           given);
-    } else if (file_probe(config) == FILE_MISSING) {
-        status =
-            error_set(err, VKDLM_NOT_FOUND, "'%s': expected " CONFIG_NAME " there, found none", directory);
-    } else {
-        status = checkpoint_open_files(weights, config, out, err);
-    }
-    free(directory);
-    free(config);
-    free(weights);
-    return status;
-}
 
 /* ---- settings that only one value of is run -------------------------------------------------------- */
 

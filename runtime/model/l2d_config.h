@@ -1,4 +1,4 @@
-/* What l2d.json says about a diffusion path, checked. */
+/* What l2d.json, or the keys of a GGUF file, say about a diffusion path, checked. */
 #ifndef MODEL_L2D_CONFIG_H
 #define MODEL_L2D_CONFIG_H
 
@@ -9,7 +9,7 @@
 /* Norm of the rows of the diffusion vocabulary, and the variance of their components. */
 enum l2d_rescaling { L2D_RESCALE_MULT, L2D_RESCALE_DIV, L2D_RESCALE_NONE };
 
-/* Sizes that are 0 are left to the tensors (model/llm_tensors.h). */
+/* Sizes that are 0 are left to the tensors (model/l2d_tensors.h). */
 typedef struct l2d_config {
     const char *base;     /* base_model_type; lives as long as the checkpoint */
     uint32_t flow_dim;    /* n */
@@ -30,13 +30,8 @@ typedef struct l2d_config {
     double rtol, atol, end_time;
 } l2d_config;
 
-/* Opens the files of a diffusion path: `given`, a directory with l2d.json and l2d.safetensors or that
- * .safetensors file, or, when it is NULL, those in the base model's directory if they are there; *out is NULL
- * when there are none, and on failure. Errors: NOT_FOUND and those of checkpoint_open_files. */
-vkdlm_status l2d_checkpoint_open(const char *given, const char *base_directory, checkpoint **out,
-                                 vkdlm_error *err);
-
-/* config is l2d.json. Errors: MALFORMED, UNSUPPORTED (a setting that is not run). */
+/* From an opened path (model/l2d_checkpoint.h). Errors: MALFORMED, UNSUPPORTED (a setting that is not run).
+ */
 vkdlm_status l2d_config_read(const checkpoint *ck, l2d_config *out, vkdlm_error *err);
 
 /* k of V_y = k u / ||u||, and v, the variance of V_y's components. */

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "format/convert.h"
+#include "format/quant.h"
 
 /* ---- matrices --------------------------------------------------------------------------------------- */
 
@@ -187,6 +188,7 @@ static void visit_modulation_in(visit *v, const llm_config *config, const l2d_te
                            .n_parts = config->n_blocks + 1,
                            .column_step = l2d_stride(path->config.cond_dim),
                            .widen = true,
+                           .dequantise = quant_dequantize_row,
                            .name = "modulation"}};
     visit_matrix(v, &m, &path->modulation_in);
     free(parts);

@@ -2,6 +2,7 @@
 #ifndef MODEL_LLM_WEIGHTS_H
 #define MODEL_LLM_WEIGHTS_H
 
+#include "model/l2d_tensors.h"
 #include "model/llm_tensors.h"
 #include "model/loader.h"
 #include "ops/attention.h"

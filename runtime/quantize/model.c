@@ -88,8 +88,7 @@ static void put_numbers(gguf_writer *w, const char *architecture, const number_k
         gguf_writer_put_u32(w, key_of(architecture, keys[i].name, key), keys[i].value);
 }
 
-/* Last part of the directory's path. */
-static void put_general(gguf_writer *w, const checkpoint *ck, const char *architecture)
+void quantize_put_general(gguf_writer *w, const checkpoint *ck, const char *architecture)
 {
     const char *slash = strrchr(ck->directory, '/');
     const char *name = slash ? slash + 1 : ck->directory;
@@ -181,7 +180,7 @@ vkdlm_status quantize_plan_llm(checkpoint *ck, quantize_plan *plan, gguf_writer 
         return status;
     *architecture = config.architecture;
     bool interleaved = strcmp(config.architecture, "llama") == 0;
-    put_general(w, ck, config.architecture);
+    quantize_put_general(w, ck, config.architecture);
     put_llm(w, &config);
     if (config.tied)
         tensors.head = NULL;
@@ -238,7 +237,7 @@ vkdlm_status quantize_plan_mdlm(checkpoint *ck, quantize_plan *plan, gguf_writer
     if (status)
         return status;
     *architecture = "mdlm";
-    put_general(w, ck, "mdlm");
+    quantize_put_general(w, ck, "mdlm");
     const number_key keys[] = {
         {"block_count", config.n_blocks},         {"context_length", config.length},
         {"embedding_length", config.hidden_dim},  {"feed_forward_length", 4 * config.hidden_dim},

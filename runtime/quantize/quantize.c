@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "format/quant.h"
-#include "model/llm_config.h"
+#include "model/l2d_checkpoint.h"
 #include "session.h"
 
 enum { MAX_THREADS = 16 };
@@ -178,14 +178,18 @@ static uint64_t count_ids(const quantize_plan *plan)
 }
 
 /* Metadata and tensors of the model. */
-static vkdlm_status make_plan(checkpoint *ck, quantize_plan *plan, gguf_writer *w, vkdlm_quantize_info *info,
-                              vkdlm_error *err)
+static vkdlm_status make_plan(checkpoint *ck, bool is_path, quantize_plan *plan, gguf_writer *w,
+                              vkdlm_quantize_info *info, vkdlm_error *err)
 {
     const char *architecture = ck->architecture;
     json_scope config = checkpoint_config(ck);
     const char *kind;
     vkdlm_status status;
-    if (ck->metadata) {
+    if (is_path) {
+        status = quantize_plan_path(ck, plan, w, &architecture, err);
+        snprintf(info->no_tokenizer, sizeof info->no_tokenizer,
+                 "'%.300s': a diffusion path takes the tokenizer of its base model", ck->directory);
+    } else if (ck->metadata) {
         status = plan_gguf(ck, plan, w, err);
         info->tokenizer = gguf_find(ck->metadata, "tokenizer.ggml.tokens") != NULL;
         if (!info->tokenizer)
@@ -268,11 +272,13 @@ vkdlm_status vkdlm_quantize(const char *model, const char *path, const vkdlm_qua
     checkpoint *ck = NULL;
     quantize_plan plan = {0};
     conversion c = {.options = options, .n_threads = count_threads()};
-    vkdlm_status status = checkpoint_open(model, &ck, err);
+    bool is_path = l2d_checkpoint_probe(model);
+    vkdlm_status status =
+        is_path ? l2d_checkpoint_open(model, NULL, &ck, err) : checkpoint_open(model, &ck, err);
     if (!status)
         status = gguf_writer_create(path, &c.writer, err);
     if (!status)
-        status = make_plan(ck, &plan, c.writer, info, err);
+        status = make_plan(ck, is_path, &plan, c.writer, info, err);
     if (!status) {
         quantize_choose_types(type, &plan);
         gguf_writer_put_u32(c.writer, "general.file_type", type->file_type);

@@ -46,11 +46,18 @@ vkdlm_status quantize_add(quantize_plan *plan, const vkdlm_tensor *source, const
                           uint32_t head_dim, vkdlm_error *err);
 void quantize_plan_deinit(quantize_plan *plan);
 
+/* Puts what every file says of itself; the model is called as the last part of its directory's path. */
+void quantize_put_general(gguf_writer *w, const checkpoint *ck, const char *architecture);
+
 /* Plans the tensors of a model and puts its metadata, without what concerns types and tokenizer; architecture
  * is static text. Errors: those of configurations and tensors. */
 vkdlm_status quantize_plan_llm(checkpoint *ck, quantize_plan *plan, gguf_writer *w, const char **architecture,
                                vkdlm_error *err);
 vkdlm_status quantize_plan_mdlm(checkpoint *ck, quantize_plan *plan, gguf_writer *w,
+                                const char **architecture, vkdlm_error *err);
+/* The same of a diffusion path, from l2d_checkpoint_open. Whether the tensors are all there, and their
+ * shapes, depends on the base model and is not looked at. */
+vkdlm_status quantize_plan_path(checkpoint *ck, quantize_plan *plan, gguf_writer *w,
                                 const char **architecture, vkdlm_error *err);
 
 /* Puts the tokenizer and the chat template of a model whose network has n_ids ids. UNSUPPORTED, with nothing

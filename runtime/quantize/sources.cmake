@@ -1,1 +1,1 @@
-set(QUANTIZE_SOURCES model.c quantize.c tokenizer.c types.c)
+set(QUANTIZE_SOURCES model.c path.c quantize.c tokenizer.c types.c)

@@ -82,12 +82,34 @@ typedef struct layout {
     bool has_output;
 } layout;
 
+/* What tells a network the time: few matrices, on which every block depends. */
+static bool is_conditioning(const char *name)
+{
+    static const char *const ends[] = {"mod.weight", ".mod_in.weight", ".mod_out.weight"};
+    static const char *const begins[] = {"time_", "flow_gate_"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_in(name, ends[i]))
+            return true;
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+/* What the device reads otherwise than as the rows of a product. */
+static bool is_never_in_blocks(const char *name)
+{
+    return ends_in(name, ".lora_a") || ends_in(name, ".lora_b") || strcmp(name, "class_embd.weight") == 0;
+}
+
 static vkdlm_dtype wanted(const quantize_type *type, const layout *l, const char *name)
 {
     bool is_block_type = vkdlm_dtype_size(type->most) == 0;
     if (strcmp(name, l->has_output ? "output.weight" : "token_embd.weight") == 0)
         return type->output;
-    if (is_block_type && (strncmp(name, "time_", 5) == 0 || ends_in(name, "mod.weight")))
+    if (is_block_type && is_never_in_blocks(name))
+        return VKDLM_DTYPE_F16;
+    if (is_block_type && is_conditioning(name))
         return VKDLM_DTYPE_Q8_0;
     long block = block_of(name), n = l->n_blocks;
     bool outer = block < n / 8 || block >= 7 * n / 8 || (block - n / 8) % 3 == 2;

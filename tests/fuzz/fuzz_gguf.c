@@ -98,6 +98,26 @@ static void check_tokenizer(const gguf *file)
     vkdlm_tokenizer_close(t);
 }
 
+/* The file as a diffusion path beside a base model. */
+static void check_path(const char *path)
+{
+    vkdlm_error err = {0};
+    vkdlm_checkpoint *checkpoint;
+    vkdlm_checkpoint_info info;
+    vkdlm_status status = vkdlm_checkpoint_open_l2d(FUZZ_BASE, path, &checkpoint, &err);
+    if (status) {
+        require(!checkpoint && err.status == status && strstr(err.message, path));
+        require(!strpbrk(err.message, "\r\n"));
+        return;
+    }
+    char *config = vkdlm_checkpoint_l2d_config(checkpoint);
+    require(config && config[0] == '{');
+    free(config);
+    vkdlm_checkpoint_get_info(checkpoint, &info);
+    require(info.runnable || (strstr(info.why_not, path) && !strpbrk(info.why_not, "\r\n")));
+    vkdlm_checkpoint_close(checkpoint);
+}
+
 /* The bytes as a file in memory: its configuration, its tensors, and what it would take to run them. */
 static void check_model(const uint8_t *data, size_t size)
 {
@@ -127,7 +147,10 @@ static void check_model(const uint8_t *data, size_t size)
     require(info.runnable || !strpbrk(info.why_not, "\r\n"));
     for (size_t i = 0; vkdlm_checkpoint_parameter(checkpoint, i, &parameter); i++)
         require(parameter.name[0]);
+    bool is_path = strcmp(info.architecture, "l2d") == 0;
     vkdlm_checkpoint_close(checkpoint);
+    if (is_path)
+        check_path(path);
     close(fd);
 }
 

@@ -43,6 +43,31 @@ ok info -m "$new"
 matches "$out" '^mdlm.context_length    256$' "info of a masked model"
 matches "$out" '^tokenizer.ggml.mask_token_id 4096$' "info of a masked model"
 
+# A diffusion path: a directory that holds nothing else, or its weights beside a base; with a type of blocks its LoRA
+# is halves, and its timestep and modulation matrices are q8_0.
+ok quantize -m kjv-l2d -o "$new" --type q4_0 --json
+expect "$(value architecture "$out")" l2d "the architecture"
+expect "$(value types.F16 "$out")" 60 "LoRA"
+expect "$(value types.Q8_0 "$out")" 16 "timestep and modulation"
+expect "$(value types.Q4_0 "$out")" 3 "other matrices"
+expect "$(value tokenizer "$out")" false "the tokenizer"
+ok info -m kjv-llama --l2d "$new" --json
+expect "$(value runnable "$out")" true "the path beside its base"
+expect "$(value l2d.path "$out")" "$new" "info of a path"
+expect "$(value l2d.configuration.ode_kwargs.method "$out")" midpoint "info of a path"
+ok info -m "$new"
+matches "$out" "^can be run +no: .* found 'l2d', a diffusion path, which runs beside its base model$" "a path alone"
+refuses 1 "found 'l2d', a diffusion path, which runs beside its base model" generate -m "$new"
+refuses 1 "general.architecture: expected a diffusion path .l2d., found 'llama'" info -m kjv-llama --l2d "$small"
+ok quantize -m "$GOLDEN/l2d/qwen2-full" -o "$new" --type f16 --json
+expect "$(value architecture "$out")" qwen2 "the base of a directory that holds both"
+ok quantize -m "$GOLDEN/l2d/qwen2-full/l2d.safetensors" -o "$new" --type f16 --json
+expect "$(value architecture "$out")" l2d "the path of a directory that holds both"
+refuses 1 "base_model_type: expected the base model's, \"llama\", found \"qwen2\"" generate -m kjv-llama --l2d "$new" --ids 1
+ok quantize -m "$new" -o "$work/folder/again.gguf" --type q8_0 --json
+expect "$(value architecture "$out")" l2d "a path from GGUF to GGUF"
+rm "$work/folder/again.gguf"
+
 # The report for people; rows that are no whole blocks.
 ok quantize -m "$GOLDEN/llm/llama-tied" -o "$new" --type q4_k
 matches "$out" ': llama, [0-9]+ parameters in 30 tensors, [0-9.]+ MB to [0-9.]+ MB \([0-9.]+ bits a weight\)$' "the report"
@@ -55,6 +80,12 @@ ok quantize -m "$GOLDEN/llm/llama-tied" -o "$new" --quiet
 
 # What cannot be converted leaves the old file as it was, and nothing else.
 echo old > "$new"
+mkdir "$work/path"
+cp "$GOLDEN/l2d/llama-lora/l2d.json" "$work/path"
+"$TOOL" model "$GOLDEN/l2d/llama-lora/l2d.safetensors" "$work/path/l2d.safetensors" extra model.layers.0.surprise
+refuses 1 "tensor 'model.layers.0.surprise': expected one of a diffusion path" quantize -m "$work/path" -o "$new"
+sed -i 's/"version": 1/"version": 2/' "$work/path/l2d.json"
+refuses 1 "$work/path/l2d.json': version: expected 1, found 2" quantize -m "$work/path" -o "$new"
 cp -r "$GOLDEN/llm/llama-bf16" "$work/nan"
 rm "$work/nan/model.safetensors"
 "$TOOL" model "$GOLDEN/llm/llama-bf16/model.safetensors" "$work/nan/model.safetensors" nan model.layers.1.mlp.up_proj.weight

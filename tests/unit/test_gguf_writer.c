@@ -23,6 +23,7 @@ static void put_metadata(gguf_writer *w)
     gguf_writer_put_string(w, "general.architecture", "mdlm");
     gguf_writer_put_u32(w, "mdlm.block_count", 4000000000u);
     gguf_writer_put_f32(w, "mdlm.eps", 1e-5f);
+    gguf_writer_put_f64(w, "mdlm.fine", 1e-5);
     gguf_writer_put_bool(w, "mdlm.yes", true);
     gguf_writer_put_bool(w, "mdlm.no", false);
     gguf_writer_put_array(w, "numbers", GGUF_I32, numbers, 3);
@@ -38,13 +39,15 @@ static void check_metadata(const gguf *file)
     gguf_string text;
     const gguf_value *array;
     assert_int_equal(file->version, 3);
-    assert_int_equal(file->n_values, 8);
+    assert_int_equal(file->n_values, 9);
     assert_int_equal(gguf_get_string(file, "general.architecture", &text, &err), VKDLM_OK);
     assert_true(gguf_string_is(text, "mdlm"));
     assert_int_equal(gguf_get_integer(file, "mdlm.block_count", 0, UINT32_MAX, &integer, &err), VKDLM_OK);
     assert_int_equal(integer, 4000000000);
     assert_int_equal(gguf_get_number(file, "mdlm.eps", 0, 1, &number, &err), VKDLM_OK);
     assert_true(number == (double)1e-5f);
+    assert_int_equal(gguf_get_number(file, "mdlm.fine", 0, 1, &number, &err), VKDLM_OK);
+    assert_true(number == 1e-5);
     assert_int_equal(gguf_get_bool(file, "mdlm.yes", &flag, &err), VKDLM_OK);
     assert_true(flag);
     assert_int_equal(gguf_get_bool(file, "mdlm.no", &flag, &err), VKDLM_OK);
