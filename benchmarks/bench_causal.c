@@ -15,6 +15,7 @@
 
 #include "base/size.h"
 #include "bench.h"
+#include "model/l2d_checkpoint.h"
 #include "model/llm.h"
 #include "sample/flow_grid.h"
 
