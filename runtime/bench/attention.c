@@ -7,6 +7,7 @@
 #include "base/size.h"
 #include "bench.h"
 #include "ops/cached_attention.h"
+#include "ops/cached_rows.h"
 
 static const struct heads {
     const char *of;
@@ -111,7 +112,7 @@ static vkdlm_status create_whole(bench_lab *lab, const bench_case *one, void **s
     attention_plan_end(&a->plan);
     *cost = (bench_cost){.flops = 4.0 * h->n * h->k * width(shape),
                          .bytes = 4.0 * h->n * ((double)qkv_width(shape) + width(shape)),
-                         .variant = gpu_kernel_name(a->op.variant.kernel)};
+                         .variant = attention_variant_name(&a->op.variant)};
     return VKDLM_OK;
 }
 
@@ -286,7 +287,7 @@ static vkdlm_status create_prefill(bench_lab *lab, const bench_case *one, void *
     const cached *c = *self;
     *cost = (bench_cost){.flops = 4 * causal_pairs(h->n, h->k) * width(&h->shape),
                          .bytes = kv_bytes(one, &h->shape, h->k) + 8.0 * h->n * width(&h->shape),
-                         .variant = gpu_kernel_name(c->op.variant.kernel)};
+                         .variant = attention_variant_name(&c->op.variant)};
     return VKDLM_OK;
 }
 
@@ -316,7 +317,7 @@ static vkdlm_status create_cached(bench_lab *lab, const bench_case *one, void **
     const cached *c = *self;
     *cost = (bench_cost){.flops = 4.0 * h->n * h->k * width(&h->shape),
                          .bytes = h->n * (kv_bytes(one, &h->shape, h->k) + 8.0 * width(&h->shape)),
-                         .variant = gpu_kernel_name(c->op.rows_kernel)};
+                         .variant = cached_rows_variant_name(&c->op.rows_variant)};
     return VKDLM_OK;
 }
 

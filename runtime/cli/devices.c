@@ -216,7 +216,7 @@ static vkdlm_status report_brief(const vkdlm_kernel_choice *choices, uint32_t n,
 
 static vkdlm_status report_times(const vkdlm_kernel_choice *choices, uint32_t n, vkdlm_error *err)
 {
-    vkdlm_status status = report_line(err, "   %-14s %-24s %-14s %12s   %s", "kernel", "problem", "variant",
+    vkdlm_status status = report_line(err, "   %-16s %-25s %-14s %12s   %s", "kernel", "problem", "variant",
                                       "microseconds", "others");
     for (uint32_t i = 0; i < n && !status; i++) {
         const vkdlm_kernel_choice *c = &choices[i];
@@ -234,7 +234,7 @@ static vkdlm_status report_times(const vkdlm_kernel_choice *choices, uint32_t n,
             else
                 append(line, "%s", vkdlm_variant_state_name(c->variants[v].state));
         }
-        status = report_line(err, "   %-14s %-24s %-14s %12s   %s%s(%s)", c->group, c->problem, c->variant,
+        status = report_line(err, "   %-16s %-25s %-14s %12s   %s%s(%s)", c->group, c->problem, c->variant,
                              time, line, *line ? " " : "", how(c));
     }
     return status;

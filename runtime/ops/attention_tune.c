@@ -3,12 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
-#include "base/half.h"
 #include "base/size.h"
 #include "ops/attention_select.h"
+#include "ops/attention_trial.h"
 #include "ops/tune_tables.h"
 #include "ops/tune_trial.h"
 #include "ops/weight.h"
@@ -157,19 +156,6 @@ static void record(trial *t, const layer *l, const attention_plan *plan, uint32_
 
 /* ---- the checked layer ------------------------------------------------------------------------------- */
 
-/* Random keys or values, rounded to halves where the device has halves. */
-static void fill_cache(const trial *t, const gpu_buffer *buffer, float *values, uint64_t n, uint32_t seed)
-{
-    tune_random(values, (uint32_t)n, seed);
-    for (uint64_t i = 0; i < n; i++)
-        if (t->form == CACHE_F16) {
-            uint16_t half = f16_from_f32(values[i]);
-            memcpy((char *)buffer->mapped + i * sizeof half, &half, sizeof half);
-            values[i] = f32_from_f16(half);
-        } else
-            memcpy((char *)buffer->mapped + i * sizeof *values, &values[i], sizeof *values);
-}
-
 static vkdlm_status open_checked(trial *t, vkdlm_error *err)
 {
     layer *l = &t->checked;
@@ -186,50 +172,23 @@ static vkdlm_status open_checked(trial *t, vkdlm_error *err)
     if (!t->keys || !t->values)
         return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "no memory for a trial");
     tune_random(l->queries.mapped, (uint32_t)(head_floats(t, l) * l->n_heads), 1);
-    fill_cache(t, &l->keys, t->keys, n, 2);
-    fill_cache(t, &l->values, t->values, n, 3);
+    enum kv_type type = t->form == CACHE_F16 ? KV_F16 : KV_F32;
+    attention_trial_fill(&l->keys, type, t->keys, n, 2);
+    attention_trial_fill(&l->values, type, t->values, n, 3);
     return VKDLM_OK;
 }
 
-/* Dimension d of a slot of head 0 of a layout. */
-static double element(const trial *t, const float *x, uint32_t slot, uint32_t d)
-{
-    return (double)x[((size_t)(slot / 4) * t->head_dim + d) * 4 + slot % 4];
-}
-
-/* One row of one head: exact results, and how far off each may be: a score of magnitude s carries a rounding
- * error of a few 2^-24 times the magnitudes of its terms, which is a relative error of every weight; the
- * weights' own is 1e-5.
- */
+/* One row of one head, whose queries are `queries`. */
 static bool row_is_right(const trial *t, const float *queries, uint32_t start, uint32_t length,
                          uint32_t position, const float *found)
 {
-    double weights[128], total = 0, max = -INFINITY, magnitude = 0;
-    uint32_t n = t->form == BATCH ? length : position + 1;
-    for (uint32_t j = 0; j < n; j++) {
-        double score = 0, terms = 0;
-        for (uint32_t d = 0; d < t->head_dim; d++) {
-            double term = element(t, queries, start + position, d) * element(t, t->keys, start + j, d);
-            score += term;
-            terms += fabs(term);
-        }
-        weights[j] = score;
-        max = fmax(max, score);
-        magnitude = fmax(magnitude, terms);
-    }
-    for (uint32_t j = 0; j < n; j++)
-        total += weights[j] = exp2(weights[j] - max);
+    attention_trial_query query = {
+        .head_dim = t->head_dim, .first = start, .n = t->form == BATCH ? length : position + 1};
     for (uint32_t d = 0; d < t->head_dim; d++) {
-        double sum = 0, largest = 0;
-        for (uint32_t j = 0; j < n; j++) {
-            double value = element(t, t->values, start + j, d);
-            sum += weights[j] * value;
-            largest = fmax(largest, fabs(value));
-        }
-        if (!(fabs((double)found[d] - sum / total) <= largest * (1e-5 + 8 * 0x1p-24 * magnitude)))
-            return false;
+        query.query[d] = attention_trial_element(queries, t->head_dim, start + position, d);
+        query.magnitude[d] = fabs(query.query[d]);
     }
-    return true;
+    return attention_trial_right(&query, t->keys, t->values, found);
 }
 
 static vkdlm_status check(void *user, uint32_t candidate, bool *right, uint64_t *bits, vkdlm_error *err)

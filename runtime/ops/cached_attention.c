@@ -5,15 +5,8 @@
 
 #include "base/size.h"
 #include "ops/attention_select.h"
+#include "ops/cached_rows.h"
 #include "shaders/params.h"
-
-/* Lanes of cached_rows_shared.comp, fewer where shared memory is small. */
-#define ROWS_LANES 128u
-/* Query heads of a workgroup at most. Their outputs are held in registers: with four heads and eight outputs
- * of each a lane, compilers for AMD's GPUs take 84 registers and keep three waves on a SIMD unit; twice as
- * many spill. */
-#define ROWS_LANES_HEADS  8u
-#define ROWS_SHARED_HEADS 4u
 
 #define MAX_GROUPS_X 65535u /* always allowed */
 
@@ -29,8 +22,7 @@ static uint64_t element_bytes(enum kv_type type)
     return type == KV_F16 ? 2 : 4;
 }
 
-/* Appends what kernels that read halves ask: whether unpackHalf2x16 is exact, as it is on the CPU drivers. */
-static void spec_add_half_exact(const gpu_caps *caps, gpu_spec *spec)
+void cached_attention_half_spec(const gpu_caps *caps, gpu_spec *spec)
 {
     spec->n = 10;
     spec->value[9] = caps->type == GPU_TYPE_CPU;
@@ -46,66 +38,11 @@ static enum gpu_kernel tiles_kernel(enum gpu_kernel kernel, enum kv_type type)
                                                      : GPU_KERNEL_ATTENTION_PLAIN_F16;
 }
 
-/* Lanes of a stream of cached_rows_shared.comp; with head sizes up to 128 a lane holds 8 outputs of a head at
- * most. */
-static uint32_t rows_wide(const attention_shape *shape)
-{
-    return shape->head_dim > 64 ? 16 : 8;
-}
-
-/* Shared memory of cached_rows_shared.comp for so many lanes. */
-static uint32_t rows_shared_bytes(const attention_shape *shape, uint32_t heads, uint32_t lanes)
-{
-    uint32_t streams = lanes / rows_wide(shape);
-    uint32_t stride = (uint32_t)size_round_up(shape->head_dim, 2 * rows_wide(shape));
-    uint32_t parts = 16 * heads * lanes, outputs = 4 * streams * stride;
-    return 4 * heads * stride + (parts > outputs ? parts : outputs) + (16 + 4 + 8) * heads * streams;
-}
-
-static bool rows_in_lanes(const gpu_caps *caps)
-{
-    return caps->type == GPU_TYPE_CPU && caps->texel_buffers && caps->subgroup_shuffle &&
-           caps->subgroup_size >= 4 && caps->subgroup_size <= 64 &&
-           (caps->min_subgroup_size == caps->max_subgroup_size || caps->subgroup_size_control);
-}
-
-/* The fewest blocks of equal numbers of heads that take no more than `most` heads each. */
-static uint32_t even_heads(uint32_t share, uint32_t most)
-{
-    uint32_t blocks = (share + most - 1) / most;
-    return (share + blocks - 1) / blocks;
-}
-
-static vkdlm_status init_rows(cached_attention *op, vkdlm_error *err)
-{
-    const gpu_caps *caps = gpu_device_caps(op->device);
-    const attention_shape *shape = &op->shape;
-    bool in_lanes = rows_in_lanes(caps), half = op->type == KV_F16;
-    op->rows_heads = even_heads(share_of(shape), in_lanes ? ROWS_LANES_HEADS : ROWS_SHARED_HEADS);
-    gpu_spec spec = {.value = {0, shape->head_dim, op->rows_heads}};
-    spec_add_half_exact(caps, &spec);
-    if (in_lanes) {
-        op->rows_kernel = half ? GPU_KERNEL_CACHED_ROWS_LANES_F16 : GPU_KERNEL_CACHED_ROWS_LANES_F32;
-        spec.value[0] = caps->subgroup_size;
-        spec.subgroup_size = caps->subgroup_size_control ? caps->subgroup_size : 0;
-    } else {
-        op->rows_kernel = half ? GPU_KERNEL_CACHED_ROWS_SHARED_F16 : GPU_KERNEL_CACHED_ROWS_SHARED_F32;
-        uint32_t wide = rows_wide(shape);
-        uint32_t lanes = ROWS_LANES, widest = u32_min(caps->max_invocations, caps->max_workgroup_size_x);
-        while (lanes > wide &&
-               (lanes > widest || rows_shared_bytes(shape, op->rows_heads, lanes) > caps->max_shared_bytes))
-            lanes /= 2;
-        spec.value[0] = lanes;
-        spec.value[3] = wide;
-    }
-    return gpu_pipeline_get(op->device, op->rows_kernel, &spec, &op->rows, err);
-}
-
 void cached_attention_adapt(const gpu_caps *caps, enum kv_type type, attention_variant *variant)
 {
     variant->kernel = tiles_kernel(variant->kernel, type);
     variant->mix = false; /* sequences lie far apart in the cache */
-    spec_add_half_exact(caps, &variant->spec);
+    cached_attention_half_spec(caps, &variant->spec);
 }
 
 vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, const attention_shape *shape,
@@ -118,6 +55,8 @@ vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, con
     assert(shape->causal);
     *op = (cached_attention){.device = device, .shape = *shape, .type = type};
     vkdlm_status status = attention_choose(device, cached_attention_key(shape, type), &op->variant, err);
+    if (status == VKDLM_OK)
+        status = cached_rows_choose(device, shape, type, &op->rows_variant, err);
     if (status != VKDLM_OK)
         return status;
 
@@ -132,7 +71,7 @@ vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, con
     if (status == VKDLM_OK)
         status = gpu_pipeline_get(device, op->variant.kernel, &op->variant.spec, &op->tiles, err);
     if (status == VKDLM_OK)
-        status = init_rows(op, err);
+        status = gpu_pipeline_get(device, op->rows_variant.kernel, &op->rows_variant.spec, &op->rows, err);
     return status;
 }
 
@@ -303,6 +242,6 @@ void cached_attention_rows(gpu_commands *commands, const cached_attention *op, c
             gpu_view views[] = {q, rows, gpu_view_all(&table->buffer), slice.keys, slice.values, output};
             gpu_dispatch(commands, op->rows, views, 6, &push, sizeof push,
                          u32_min(n_rows - row, MAX_GROUPS_X), slice.n_kv_heads,
-                         (share + op->rows_heads - 1) / op->rows_heads);
+                         (share + op->rows_variant.heads - 1) / op->rows_variant.heads);
         }
 }

@@ -37,19 +37,28 @@ vkdlm_status kv_cache_create(gpu_device *device, const attention_shape *shape, e
 /* A zeroed cache is allowed. */
 void kv_cache_destroy(kv_cache *cache);
 
+/* One way to run the kernel for single queries (cached_rows.h). */
+typedef struct cached_rows_variant {
+    enum gpu_kernel kernel;
+    uint32_t heads; /* query heads that one of its workgroups takes */
+    gpu_spec spec;
+} cached_rows_variant;
+
 /* Pipelines for one shape, cache type and device; nothing to free. */
 typedef struct cached_attention {
     gpu_device *device;
     attention_shape shape;
     enum kv_type type;
-    attention_variant variant;   /* of the tiles */
-    enum gpu_kernel rows_kernel; /* of single queries */
-    uint32_t rows_heads;         /* query heads that one of its workgroups takes */
+    attention_variant variant;        /* of the tiles */
+    cached_rows_variant rows_variant; /* of single queries */
     const gpu_pipeline *write, *write_keys, *tiles, *rows;
 } cached_attention;
 
 /* Makes a variant of attention_variants into the one for the tiles of a cache. */
 void cached_attention_adapt(const gpu_caps *caps, enum kv_type type, attention_variant *variant);
+
+/* Appends what kernels that read halves ask: whether unpackHalf2x16 is exact, as it is on the CPU drivers. */
+void cached_attention_half_spec(const gpu_caps *caps, gpu_spec *spec);
 
 /* INVALID_ARGUMENT for a shape that attention_init refuses, and what gpu_pipeline_get reports. */
 vkdlm_status cached_attention_init(cached_attention *op, gpu_device *device, const attention_shape *shape,

@@ -16,6 +16,7 @@ const tune_table *tune_table_of(enum tune_group group)
         [TUNE_MATMUL] = &matmul_tune_table,
         [TUNE_OUTPUT] = &output_tune_table,
         [TUNE_ATTENTION] = &attention_tune_table,
+        [TUNE_CACHED_ROWS] = &cached_rows_tune_table,
     };
     return tables[group];
 }

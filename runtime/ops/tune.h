@@ -32,7 +32,7 @@ enum {
 /* What repeated timings of one candidate differ by. */
 #define TUNE_MARGIN 0.03
 
-enum tune_group { TUNE_MATMUL, TUNE_OUTPUT, TUNE_ATTENTION, TUNE_N_GROUPS };
+enum tune_group { TUNE_MATMUL, TUNE_OUTPUT, TUNE_ATTENTION, TUNE_CACHED_ROWS, TUNE_N_GROUPS };
 
 /* A class of problems: what type and size mean is the group's affair. */
 typedef struct tune_key {

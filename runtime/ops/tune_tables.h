@@ -4,6 +4,6 @@
 
 #include "ops/tune.h"
 
-extern const tune_table matmul_tune_table, output_tune_table, attention_tune_table;
+extern const tune_table matmul_tune_table, output_tune_table, attention_tune_table, cached_rows_tune_table;
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/size.h"
 #include "environment.h"
 #include "kernels/cached_layer.h"
+#include "ops/cached_rows.h"
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 
@@ -94,6 +95,43 @@ static void test_many_shares(void **state)
         cached_layer_check_rows(&l);
         cached_layer_destroy(&l);
     }
+}
+
+/* Every variant of the rows is right, and those of one kernel have the same bits. */
+static void check_variants(gpu_test *t, const attention_shape *shape, enum kv_type type)
+{
+    static const uint32_t lengths[] = {37, 5};
+    cached_rows_variant variants[CACHED_ROWS_MAX_VARIANTS];
+    uint32_t n = cached_rows_variants(gpu_device_caps(t->device), shape, type, variants);
+    assert_in_range(n, 1, CACHED_ROWS_MAX_VARIANTS);
+    cached_layer l = cached_layer_create(t, shape, type, 64, lengths, 2, 1.5f, 7);
+    cached_layer_prefill(&l, false);
+    cached_layer_check_cache(&l);
+    float *first = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        vkdlm_error err;
+        l.op.rows_variant = variants[i];
+        gpu_test_ok(gpu_pipeline_get(t->device, variants[i].kernel, &variants[i].spec, &l.op.rows, &err),
+                    &err);
+        run_all_rows(&l);
+        cached_layer_check_rows(&l);
+        if (i > 0 && variants[i].kernel == variants[i - 1].kernel) {
+            assert_true(variants[i].heads < variants[i - 1].heads);
+            cached_layer_expect(&l, first, cached_rows_variant_name(&variants[i]));
+        } else {
+            free(first);
+            first = cached_layer_outputs(&l);
+        }
+    }
+    free(first);
+    cached_layer_destroy(&l);
+}
+
+static void test_row_variants(void **state)
+{
+    static const attention_shape shapes[] = {{11, 1, 16, true}, {14, 2, 8, true}};
+    for (uint32_t type = 0; type < KV_N_TYPES; type++)
+        check_variants(*state, &shapes[type % COUNT(shapes)], (enum kv_type)type);
 }
 
 /* Scores of several hundred, of both signs. */
@@ -451,14 +489,14 @@ static void test_capacity(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_wide_heads),
-        cmocka_unit_test(test_many_shares),    cmocka_unit_test(test_large_scores),
-        cmocka_unit_test(test_splits),         cmocka_unit_test(test_decode),
-        cmocka_unit_test(test_overwrite),      cmocka_unit_test(test_half_rounding),
-        cmocka_unit_test(test_long),           cmocka_unit_test(test_many_rows),
-        cmocka_unit_test(test_slices),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_invalid_shapes), cmocka_unit_test(test_plans),
-        cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_wide_heads),
+        cmocka_unit_test(test_many_shares),   cmocka_unit_test(test_row_variants),
+        cmocka_unit_test(test_large_scores),  cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_decode),        cmocka_unit_test(test_overwrite),
+        cmocka_unit_test(test_half_rounding), cmocka_unit_test(test_long),
+        cmocka_unit_test(test_many_rows),     cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_invalid_shapes),
+        cmocka_unit_test(test_plans),         cmocka_unit_test(test_capacity),
     };
     return cmocka_run_group_tests(tests, gpu_test_setup, gpu_test_teardown);
 }

@@ -11,6 +11,7 @@
 #include "device.h"
 #include "gpu_test.h"
 #include "ops/attention_select.h"
+#include "ops/cached_rows.h"
 #include "ops/matmul_select.h"
 #include "ops/tune_trial.h"
 
@@ -53,7 +54,7 @@ static void test_sound_variants_pass(void **state)
     (void)state;
     gpu_test t;
     open_tuned(&t, NULL);
-    const attention_shape heads = {2, 1, 16, false}, causal = {2, 1, 16, true};
+    const attention_shape heads = {2, 1, 16, false}, causal = {2, 1, 16, true}, shared = {4, 1, 16, true};
     const tune_key keys[] = {
         matmul_key(TUNE_MATMUL, VKDLM_DTYPE_F16, false, 1),
         matmul_key(TUNE_MATMUL, VKDLM_DTYPE_F16, false, 100),
@@ -64,6 +65,8 @@ static void test_sound_variants_pass(void **state)
         attention_key(&causal),
         cached_attention_key(&causal, KV_F32),
         cached_attention_key(&causal, KV_F16),
+        cached_rows_key(&shared, KV_F32),
+        cached_rows_key(&shared, KV_F16),
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         tune_choice c = choice_of(&t, keys[i]);
@@ -73,8 +76,9 @@ static void test_sound_variants_pass(void **state)
         assert_true(c.candidates[c.chosen].state == TUNE_TIMED || c.n == 1);
         for (uint32_t v = 0; v < c.n; v++) {
             enum tune_state s = c.candidates[v].state;
-            bool fine = s == TUNE_TIMED || (s == TUNE_RIGHT && c.n == 1) ||
-                        (s == TUNE_OTHER_BITS && keys[i].group == TUNE_ATTENTION);
+            bool may_differ = keys[i].group == TUNE_ATTENTION || keys[i].group == TUNE_CACHED_ROWS;
+            bool fine =
+                s == TUNE_TIMED || (s == TUNE_RIGHT && c.n == 1) || (s == TUNE_OTHER_BITS && may_differ);
             if (!fine)
                 fail_msg("%s: '%s' is in state %d", text, c.candidates[v].name, (int)s);
         }
@@ -211,6 +215,37 @@ static void test_faulty_attention_is_avoided(void **state)
     assert_int_equal(gpu_test_close(&t), 0);
 }
 
+/* The same of single queries over a cache: every variant of the spoiled kernel is caught. */
+static void test_faulty_rows_are_avoided(void **state)
+{
+    (void)state;
+    gpu_test t;
+    const attention_shape shape = {4, 1, 16, true};
+    for (int type = 0; type < KV_N_TYPES; type++) {
+        cached_rows_variant variants[CACHED_ROWS_MAX_VARIANTS];
+        open_tuned(&t, NULL);
+        uint32_t n = cached_rows_variants(gpu_device_caps(t.device), &shape, (enum kv_type)type, variants),
+                 n_wrong = 0;
+        while (n_wrong < n && variants[n_wrong].kernel == variants[0].kernel)
+            n_wrong++;
+        gpu_device_spoil(t.device, variants[0].kernel, 1, shape.head_dim / 2); /* its constant DIM */
+        cached_attention op;
+        vkdlm_error err;
+        vkdlm_status status = cached_attention_init(&op, t.device, &shape, (enum kv_type)type, &err);
+        if (n > n_wrong) {
+            gpu_test_ok(status, &err);
+            assert_int_not_equal(op.rows_variant.kernel, variants[0].kernel);
+            tune_choice c = choice_of(&t, cached_rows_key(&shape, (enum kv_type)type));
+            for (uint32_t i = 0; i < n_wrong; i++)
+                assert_int_equal(c.candidates[i].state, TUNE_WRONG);
+        } else {
+            assert_int_equal(status, VKDLM_UNSUPPORTED);
+            assert_non_null(strstr(err.message, "wrong numbers"));
+        }
+        assert_int_equal(gpu_test_close(&t), 0);
+    }
+}
+
 /* ---- a whole model ------------------------------------------------------------------------------------- */
 
 enum { LENGTH = 12 };
@@ -301,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_sound_variants_pass),
         cmocka_unit_test(test_a_faulty_variant_is_avoided),
         cmocka_unit_test(test_faulty_attention_is_avoided),
+        cmocka_unit_test(test_faulty_rows_are_avoided),
         cmocka_unit_test(test_a_model_is_unharmed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
