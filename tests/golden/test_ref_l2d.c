@@ -136,7 +136,7 @@ static void check_evaluation(const golden_case *c, unsigned index)
     ref_l2d_evaluate(c->net, &c->caches[row], (uint32_t)c->n_tokens - 1, x, t, class_id, y, c->logits);
     check(c, prefix, "y.in", y, dim, STATE_TOLERANCE, false);
     for (size_t i = 0; i < n_layers; i++) {
-        char part[16];
+        char part[24];
         snprintf(part, sizeof part, "y.%zu", i);
         check(c, prefix, part, y + (i + 1) * dim, dim, STATE_TOLERANCE, false);
     }

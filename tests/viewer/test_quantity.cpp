@@ -83,7 +83,7 @@ static void states_are_projected(void **)
     const float states[4][3] = {{0, 0, 0}, {1, 1, 0}, {2, 2, 0.1F}, {3, 3, 0}};
     projection p = project({states[0], states[1], states[2], states[3]}, 3);
     assert_true(p.share > 0.99F && p.share <= 1.0001F);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++)
         assert_true(std::fabs(p.x[i + 1] - p.x[i] - std::sqrt(2.0F)) < 0.01F);
     const float broken[3] = {NAN, 0, 0};
     p = project({states[0], broken, states[3]}, 3);
