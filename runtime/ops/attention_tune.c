@@ -68,7 +68,7 @@ typedef struct trial {
     gpu_device *device;
     gpu_commands *commands;
     enum form form;
-    uint32_t head_dim, n_variants;
+    uint32_t head_dim;
     attention_variant variants[ATTENTION_MAX_VARIANTS];
     layer checked, timed;
     float *keys, *values; /* of the checked layer, as the device reads them */
@@ -90,22 +90,14 @@ static vkdlm_status create_layer(trial *t, layer *l, enum gpu_memory memory, vkd
     uint64_t element = t->form == CACHE_F16 ? 2 : 4, head = head_floats(t, l);
     for (uint32_t i = 0; i < l->n_sequences; i++)
         l->n_rows += l->length[i];
-    const struct {
-        gpu_buffer *buffer;
-        enum gpu_memory memory;
-        uint64_t bytes;
-    } wanted[] = {
+    const tune_buffer wanted[] = {
         {&l->queries, memory, l->n_heads * head * sizeof(float)},
         {&l->keys, memory, l->n_kv_heads * head * element},
         {&l->values, memory, l->n_kv_heads * head * element},
         {&l->index, GPU_MEMORY_UPLOAD, attention_index_bytes(l->capacity)},
         {&l->output, GPU_MEMORY_DEVICE, (uint64_t)l->n_rows * output_ld(t, l) * sizeof(float)},
     };
-    vkdlm_status status = VKDLM_OK;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !status; i++)
-        status =
-            gpu_buffer_create(t->device, wanted[i].memory, wanted[i].bytes, "a trial", wanted[i].buffer, err);
-    return status;
+    return tune_make_buffers(t->device, wanted, sizeof wanted / sizeof *wanted, err);
 }
 
 static void destroy_layer(layer *l)
@@ -232,14 +224,10 @@ static vkdlm_status open_timed(trial *t, vkdlm_error *err)
         .n_heads = cpu ? 2 : 16, .n_kv_heads = cpu ? 1 : 8, .n_sequences = 1, .length = {cpu ? 250 : 1000}};
     l->capacity = attention_capacity(l->length[0], 1);
     vkdlm_status status = create_layer(t, l, GPU_MEMORY_DEVICE, err);
-    if (!status)
-        status = gpu_commands_begin(t->commands, err);
     if (status)
         return status;
     const gpu_buffer *const zeros[] = {&l->queries, &l->keys, &l->values};
-    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
-        gpu_fill(t->commands, zeros[i], 0, zeros[i]->size_bytes, 0);
-    return gpu_submit_wait(t->commands, err);
+    return tune_clear(t->commands, zeros, sizeof zeros / sizeof *zeros, err);
 }
 
 static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_error *err)
@@ -265,29 +253,21 @@ static void close_trial(void *user)
     gpu_commands_destroy(t->commands);
     free(t->keys);
     free(t->values);
-    free(t);
 }
 
-static vkdlm_status open_trial(gpu_device *device, tune_key key, void **out, vkdlm_error *err)
+static vkdlm_status open_trial(gpu_device *device, tune_key key, void *user, vkdlm_error *err)
 {
-    trial *t = calloc(1, sizeof *t);
-    if (!t)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "no memory for a trial");
+    trial *t = user;
     t->device = device;
     t->form = form_of(key);
     t->head_dim = key.type / N_FORMS;
-    t->n_variants = variants_of(gpu_device_caps(device), key, t->variants);
+    variants_of(gpu_device_caps(device), key, t->variants);
     vkdlm_status status = gpu_commands_create(device, &t->commands, err);
     if (!status)
         status = open_checked(t, err);
     if (!status)
         status = open_timed(t, err);
-    if (status) {
-        close_trial(t);
-        return status;
-    }
-    *out = t;
-    return VKDLM_OK;
+    return status;
 }
 
 static void describe(tune_key key, char text[TUNE_TEXT])
@@ -323,6 +303,7 @@ const tune_table attention_tune_table = {
     .describe = describe,
     .list = list,
     .keys = keys,
+    .trial_bytes = sizeof(trial),
     .open = open_trial,
     .close = close_trial,
     .trial = {check, time_one},

@@ -86,7 +86,6 @@ typedef struct layer {
 typedef struct trial {
     gpu_device *device;
     gpu_commands *commands;
-    uint32_t n_variants;
     cached_rows_variant variants[CACHED_ROWS_MAX_VARIANTS];
     layer checked, timed;
     float *cached; /* of the checked layer, as the device reads it */
@@ -117,22 +116,14 @@ static vkdlm_status create_layer(trial *t, layer *l, tune_key key, uint32_t n_kv
     l->n_rows = n_rows;
     l->ld = weight_pad(shape.n_heads * shape.head_dim);
     uint64_t element = l->op.type == KV_F16 ? 2 : 4, rows_bytes = (uint64_t)n_rows * l->ld * sizeof(float);
-    const struct {
-        gpu_buffer *buffer;
-        enum gpu_memory memory;
-        uint64_t bytes;
-    } wanted[] = {
+    const tune_buffer wanted[] = {
         {&l->cached, memory, cached_numbers(l) * element},
         {&l->table.buffer, memory, (uint64_t)context * shape.head_dim * sizeof(float)},
         {&l->queries, memory, rows_bytes},
         {&l->rows, GPU_MEMORY_UPLOAD, n_rows * sizeof checked_rows[0]},
         {&l->output, GPU_MEMORY_DEVICE, rows_bytes},
     };
-    vkdlm_status status = VKDLM_OK;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !status; i++)
-        status =
-            gpu_buffer_create(t->device, wanted[i].memory, wanted[i].bytes, "a trial", wanted[i].buffer, err);
-    return status;
+    return tune_make_buffers(t->device, wanted, sizeof wanted / sizeof *wanted, err);
 }
 
 static void destroy_layer(layer *l)
@@ -236,17 +227,13 @@ static vkdlm_status open_timed(trial *t, tune_key key, vkdlm_error *err)
     bool cpu = gpu_device_caps(t->device)->type == GPU_TYPE_CPU;
     uint32_t context = cpu ? 512 : 2048;
     vkdlm_status status = create_layer(t, l, key, cpu ? 2 : 8, 1, context, 1, GPU_MEMORY_DEVICE, err);
-    if (!status)
-        status = gpu_commands_begin(t->commands, err);
     if (status)
         return status;
     uint32_t *row = l->rows.mapped;
     row[0] = 0;
     row[1] = context - 1;
     const gpu_buffer *const zeros[] = {&l->cached, &l->table.buffer, &l->queries};
-    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
-        gpu_fill(t->commands, zeros[i], 0, zeros[i]->size_bytes, 0);
-    return gpu_submit_wait(t->commands, err);
+    return tune_clear(t->commands, zeros, sizeof zeros / sizeof *zeros, err);
 }
 
 static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_error *err)
@@ -271,27 +258,19 @@ static void close_trial(void *user)
     gpu_buffer_destroy(&t->found);
     gpu_commands_destroy(t->commands);
     free(t->cached);
-    free(t);
 }
 
-static vkdlm_status open_trial(gpu_device *device, tune_key key, void **out, vkdlm_error *err)
+static vkdlm_status open_trial(gpu_device *device, tune_key key, void *user, vkdlm_error *err)
 {
-    trial *t = calloc(1, sizeof *t);
-    if (!t)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "no memory for a trial");
+    trial *t = user;
     t->device = device;
-    t->n_variants = variants_of(gpu_device_caps(device), key, t->variants);
+    variants_of(gpu_device_caps(device), key, t->variants);
     vkdlm_status status = gpu_commands_create(device, &t->commands, err);
     if (!status)
         status = open_checked(t, key, err);
     if (!status)
         status = open_timed(t, key, err);
-    if (status) {
-        close_trial(t);
-        return status;
-    }
-    *out = t;
-    return VKDLM_OK;
+    return status;
 }
 
 static void describe(tune_key key, char text[TUNE_TEXT])
@@ -330,6 +309,7 @@ const tune_table cached_rows_tune_table = {
     .describe = describe,
     .list = list,
     .keys = keys,
+    .trial_bytes = sizeof(trial),
     .open = open_trial,
     .close = close_trial,
     .trial = {check, time_one},

@@ -182,14 +182,10 @@ static vkdlm_status open_timed(trial *t, bool lora, uint32_t n_rows, vkdlm_error
         status = tune_blank_weight(t->device, t->dtype, p->n_columns, p->depth, &p->w, err);
     if (!status && lora)
         status = tune_blank_weight(t->device, VKDLM_DTYPE_F32, p->n_columns, p->rank, &p->b, err);
-    if (!status)
-        status = gpu_commands_begin(t->commands, err);
     if (status)
         return status;
-    const gpu_buffer *zeros[] = {&p->w.buffer, &p->x, &p->b.buffer, &p->z};
-    for (int i = 0; i < (lora ? 4 : 2); i++)
-        gpu_fill(t->commands, zeros[i], 0, zeros[i]->size_bytes, 0);
-    return gpu_submit_wait(t->commands, err);
+    const gpu_buffer *const zeros[] = {&p->w.buffer, &p->x, &p->b.buffer, &p->z};
+    return tune_clear(t->commands, zeros, lora ? 4 : 2, err);
 }
 
 static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_error *err)
@@ -215,14 +211,11 @@ static void close_trial(void *user)
     gpu_commands_destroy(t->commands);
     free(t->expected);
     free(t->bound);
-    free(t);
 }
 
-static vkdlm_status open_trial(gpu_device *device, tune_key key, void **out, vkdlm_error *err)
+static vkdlm_status open_trial(gpu_device *device, tune_key key, void *user, vkdlm_error *err)
 {
-    trial *t = calloc(1, sizeof *t);
-    if (!t)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "no memory for a trial");
+    trial *t = user;
     t->device = device;
     t->dtype = matmul_key_dtype(key);
     matmul_candidates(gpu_device_caps(device), key.size, false, t->shapes);
@@ -232,12 +225,7 @@ static vkdlm_status open_trial(gpu_device *device, tune_key key, void **out, vkd
         status = open_checked(t, matmul_key_lora(key), n_rows, err);
     if (!status)
         status = open_timed(t, matmul_key_lora(key), n_rows, err);
-    if (status) {
-        close_trial(t);
-        return status;
-    }
-    *out = t;
-    return VKDLM_OK;
+    return status;
 }
 
 static uint32_t keys(const gpu_caps *caps, tune_key *out)
@@ -251,6 +239,7 @@ const tune_table matmul_tune_table = {
     .describe = matmul_key_describe,
     .list = matmul_key_list,
     .keys = keys,
+    .trial_bytes = sizeof(trial),
     .open = open_trial,
     .close = close_trial,
     .trial = {check, time_one},

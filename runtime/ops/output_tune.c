@@ -208,13 +208,10 @@ static vkdlm_status open_timed(trial *t, uint32_t n_rows, vkdlm_error *err)
     vkdlm_status status = tune_blank_weight(t->device, t->dtype, l->vocabulary, l->depth, &l->w, err);
     if (!status)
         status = create_rows(t, l, GPU_MEMORY_DEVICE, err);
-    if (!status)
-        status = gpu_commands_begin(t->commands, err);
     if (status)
         return status;
-    gpu_fill(t->commands, &l->w.buffer, 0, l->w.buffer.size_bytes, 0);
-    gpu_fill(t->commands, &l->hidden, 0, l->hidden.size_bytes, 0);
-    return gpu_submit_wait(t->commands, err);
+    const gpu_buffer *const zeros[] = {&l->w.buffer, &l->hidden};
+    return tune_clear(t->commands, zeros, sizeof zeros / sizeof *zeros, err);
 }
 
 static vkdlm_status time_one(void *user, uint32_t candidate, double *us, vkdlm_error *err)
@@ -239,14 +236,11 @@ static void close_trial(void *user)
     gpu_commands_destroy(t->commands);
     free(t->logits);
     free(t->bound);
-    free(t);
 }
 
-static vkdlm_status open_trial(gpu_device *device, tune_key key, void **out, vkdlm_error *err)
+static vkdlm_status open_trial(gpu_device *device, tune_key key, void *user, vkdlm_error *err)
 {
-    trial *t = calloc(1, sizeof *t);
-    if (!t)
-        return error_set(err, VKDLM_OUT_OF_HOST_MEMORY, "no memory for a trial");
+    trial *t = user;
     t->device = device;
     t->dtype = matmul_key_dtype(key);
     matmul_candidates(gpu_device_caps(device), key.size, true, t->shapes);
@@ -256,12 +250,7 @@ static vkdlm_status open_trial(gpu_device *device, tune_key key, void **out, vkd
         status = open_checked(t, n_rows, err);
     if (!status)
         status = open_timed(t, n_rows, err);
-    if (status) {
-        close_trial(t);
-        return status;
-    }
-    *out = t;
-    return VKDLM_OK;
+    return status;
 }
 
 static uint32_t keys(const gpu_caps *caps, tune_key *out)
@@ -275,6 +264,7 @@ const tune_table output_tune_table = {
     .describe = matmul_key_describe,
     .list = matmul_key_list,
     .keys = keys,
+    .trial_bytes = sizeof(trial),
     .open = open_trial,
     .close = close_trial,
     .trial = {check, time_one},

@@ -138,15 +138,17 @@ static void store(tuner *t, const tune_choice *choice)
 static void measure(tuner *t, tune_key key, tune_budget *budget, tune_choice *choice)
 {
     const tune_table *table = tune_table_of(key.group);
-    void *trial;
     by_features(gpu_device_caps(t->device), key, choice);
     if (choice->n == 0)
         return;
-    if (table->open(t->device, key, &trial, NULL) == VKDLM_OK) {
-        /* Without memory the choice stays by features. */
-        tune_decide(choice, &table->trial, trial, anchor_of(t, key), budget);
+    /* Without memory the choice stays by features. */
+    void *trial = calloc(1, table->trial_bytes);
+    if (trial) {
+        if (table->open(t->device, key, trial, NULL) == VKDLM_OK)
+            tune_decide(choice, &table->trial, trial, anchor_of(t, key), budget);
         table->close(trial);
     }
+    free(trial);
     store(t, choice);
 }
 

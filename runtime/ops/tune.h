@@ -86,8 +86,10 @@ typedef struct tune_table {
     uint32_t (*list)(const gpu_caps *caps, tune_key key, const char *names[TUNE_MAX_CANDIDATES]);
     /* The keys that are measured ahead of time; at most TUNE_MAX_KEYS. */
     uint32_t (*keys)(const gpu_caps *caps, tune_key *keys);
-    /* Makes the problems of a key on the device. */
-    vkdlm_status (*open)(gpu_device *device, tune_key key, void **trial, vkdlm_error *err);
+    /* Makes the problems of a key on the device, in trial_bytes of zeroed memory of the tuner's. close
+     * follows in any case, also what open left half made. */
+    size_t trial_bytes;
+    vkdlm_status (*open)(gpu_device *device, tune_key key, void *trial, vkdlm_error *err);
     void (*close)(void *trial);
     tune_trial trial;
 } tune_table;

@@ -109,6 +109,26 @@ vkdlm_status tune_blank_weight(gpu_device *device, vkdlm_dtype dtype, uint32_t n
     return status;
 }
 
+vkdlm_status tune_make_buffers(gpu_device *device, const tune_buffer *wanted, uint32_t n, vkdlm_error *err)
+{
+    vkdlm_status status = VKDLM_OK;
+    for (uint32_t i = 0; i < n && !status; i++)
+        status =
+            gpu_buffer_create(device, wanted[i].memory, wanted[i].bytes, "a trial", wanted[i].buffer, err);
+    return status;
+}
+
+vkdlm_status tune_clear(gpu_commands *commands, const gpu_buffer *const *buffers, uint32_t n,
+                        vkdlm_error *err)
+{
+    vkdlm_status status = gpu_commands_begin(commands, err);
+    if (status)
+        return status;
+    for (uint32_t i = 0; i < n; i++)
+        gpu_fill(commands, buffers[i], 0, buffers[i]->size_bytes, 0);
+    return gpu_submit_wait(commands, err);
+}
+
 static double microseconds(void)
 {
     struct timespec now;

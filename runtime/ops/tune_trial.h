@@ -26,6 +26,19 @@ vkdlm_status tune_make_weight(gpu_device *device, vkdlm_dtype dtype, uint32_t n_
 vkdlm_status tune_blank_weight(gpu_device *device, vkdlm_dtype dtype, uint32_t n_columns, uint32_t depth,
                                weight *w, vkdlm_error *err);
 
+typedef struct tune_buffer {
+    gpu_buffer *buffer;
+    enum gpu_memory memory;
+    uint64_t bytes;
+} tune_buffer;
+
+/* Creates buffers up to the first that fails; the caller destroys them in any case. */
+vkdlm_status tune_make_buffers(gpu_device *device, const tune_buffer *wanted, uint32_t n, vkdlm_error *err);
+
+/* Fills buffers of a timed problem with zeros. */
+vkdlm_status tune_clear(gpu_commands *commands, const gpu_buffer *const *buffers, uint32_t n,
+                        vkdlm_error *err);
+
 /* A stopwatch around one submission: by the device's clock where it has one, else by the host's. begin starts
  * the recording, end submits it and waits. */
 typedef struct tune_watch {
