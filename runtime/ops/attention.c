@@ -162,8 +162,7 @@ static uint64_t head_bytes(const attention_shape *shape, uint32_t capacity)
 
 uint32_t attention_bindable_capacity(const gpu_caps *caps, const attention_shape *shape)
 {
-    uint64_t slots =
-        caps->max_storage_range_bytes / (head_bytes(shape, 1) * (shape->n_heads / shape->n_kv_heads));
+    uint64_t slots = caps->max_storage_range_bytes / (head_bytes(shape, 1) * attention_share(shape));
     return (uint32_t)(u64_min(slots, ATTENTION_MAX_CAPACITY) / ATTENTION_CAPACITY_STEP *
                       ATTENTION_CAPACITY_STEP);
 }
@@ -205,7 +204,7 @@ bool attention_slice_at(const attention *op, const attention_plan *plan, gpu_vie
     assert(plan->capacity <= attention_max_capacity(op));
     assert(workspace.bytes >= attention_workspace_bytes(shape, plan->capacity));
 
-    uint32_t share = shape->n_heads / shape->n_kv_heads;
+    uint32_t share = attention_share(shape);
     uint64_t head = head_bytes(shape, plan->capacity);
     uint64_t fit = gpu_device_caps(op->device)->max_storage_range_bytes / (head * share);
     uint32_t n = (uint32_t)u64_min(fit, shape->n_kv_heads - first_kv_head);
@@ -224,7 +223,7 @@ bool attention_slice_at(const attention *op, const attention_plan *plan, gpu_vie
 void attention_record(gpu_commands *commands, const attention *op, const attention_plan *plan, gpu_view index,
                       gpu_view workspace, gpu_view output, uint32_t ld)
 {
-    uint32_t share = op->shape.n_heads / op->shape.n_kv_heads;
+    uint32_t share = attention_share(&op->shape);
     attention_slice slice;
     for (uint32_t head = 0; attention_slice_at(op, plan, workspace, head, &slice); head += slice.n_kv_heads) {
         struct attention_params push = {

@@ -22,6 +22,12 @@ typedef struct attention_shape {
     bool causal;
 } attention_shape;
 
+/* Query heads of a key/value head. */
+static inline uint32_t attention_share(const attention_shape *shape)
+{
+    return shape->n_heads / shape->n_kv_heads;
+}
+
 /* One way to run the kernel on a device. */
 typedef struct attention_variant {
     enum gpu_kernel kernel;

@@ -12,16 +12,6 @@
 
 /* ---- pipelines ---------------------------------------------------------------------------------- */
 
-static uint32_t share_of(const attention_shape *shape)
-{
-    return shape->n_heads / shape->n_kv_heads;
-}
-
-static uint64_t element_bytes(enum kv_type type)
-{
-    return type == KV_F16 ? 2 : 4;
-}
-
 void cached_attention_half_spec(const gpu_caps *caps, gpu_spec *spec)
 {
     spec->n = 10;
@@ -129,8 +119,8 @@ static bool slice_at(const cached_attention *op, const kv_cache *cache, uint32_t
     if (first_kv_head >= shape->n_kv_heads)
         return false;
     uint64_t range = gpu_device_caps(op->device)->max_storage_range_bytes;
-    uint64_t keys = (uint64_t)cache_slots(cache) * shape->head_dim * element_bytes(cache->type);
-    uint64_t queries = (uint64_t)share_of(shape) * capacity * shape->head_dim * sizeof(float);
+    uint64_t keys = (uint64_t)cache_slots(cache) * shape->head_dim * kv_element_bytes(cache->type);
+    uint64_t queries = (uint64_t)attention_share(shape) * capacity * shape->head_dim * sizeof(float);
     uint64_t n = u64_min(shape->n_kv_heads - first_kv_head, range / keys);
     if (workspace.buffer)
         n = u64_min(n, range / queries);
@@ -156,7 +146,7 @@ void cached_attention_write(gpu_commands *commands, const cached_attention *op, 
                             const kv_cache *cache, uint32_t layer, const attention_plan *plan, gpu_view qkv,
                             uint32_t ld, qkv_columns columns, gpu_view index, gpu_view workspace)
 {
-    uint32_t dim = op->shape.head_dim, share = share_of(&op->shape);
+    uint32_t dim = op->shape.head_dim, share = attention_share(&op->shape);
     assert(table->head_dim == dim && plan->max_length <= table->max_length && layer < cache->n_layers);
 
     bool queries = workspace.buffer != NULL;
@@ -192,7 +182,7 @@ void cached_attention_tiles(gpu_commands *commands, const cached_attention *op, 
                             uint32_t layer, const attention_plan *plan, gpu_view index, gpu_view workspace,
                             gpu_view output, uint32_t ld)
 {
-    uint32_t share = share_of(&op->shape);
+    uint32_t share = attention_share(&op->shape);
     attention_slice slice;
     for (uint32_t head = 0;
          plan->n_slots > 0 && slice_at(op, cache, layer, workspace, plan->capacity, head, &slice);
@@ -220,7 +210,7 @@ void cached_attention_rows(gpu_commands *commands, const cached_attention *op, c
                            const kv_cache *cache, uint32_t layer, gpu_view q, uint32_t ldq, uint32_t q_column,
                            gpu_view rows, uint32_t n_rows, gpu_view output, uint32_t ld)
 {
-    uint32_t share = share_of(&op->shape);
+    uint32_t share = attention_share(&op->shape);
     assert(table->head_dim == op->shape.head_dim && layer < cache->n_layers);
 
     attention_slice slice;

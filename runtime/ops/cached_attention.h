@@ -13,6 +13,12 @@
 
 enum kv_type { KV_F32, KV_F16, KV_N_TYPES };
 
+/* Of a number of a key or value. */
+static inline uint64_t kv_element_bytes(enum kv_type type)
+{
+    return type == KV_F16 ? 2 : 4;
+}
+
 typedef struct kv_cache {
     gpu_device *device;
     attention_shape shape; /* causal */

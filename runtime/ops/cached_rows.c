@@ -71,7 +71,7 @@ uint32_t cached_rows_variants(const gpu_caps *caps, const attention_shape *shape
     attention_variant tiles[ATTENTION_MAX_VARIANTS];
     if (attention_variants(caps, shape, tiles) == 0)
         return 0;
-    uint32_t share = shape->n_heads / shape->n_kv_heads, n = 0;
+    uint32_t share = attention_share(shape), n = 0;
     bool half = type == KV_F16;
     if (lanes_usable(caps)) {
         cached_rows_variant lanes = {

@@ -13,15 +13,10 @@
 /* A key's type counts heads that share, head sizes and types of the cache. */
 enum { HEAD_DIMS = ATTENTION_MAX_HEAD_DIM + 1 };
 
-static uint32_t share_of(const attention_shape *shape)
-{
-    return shape->n_heads / shape->n_kv_heads;
-}
-
 tune_key cached_rows_key(const attention_shape *shape, enum kv_type type)
 {
-    return (tune_key){TUNE_CACHED_ROWS, (share_of(shape) * HEAD_DIMS + shape->head_dim) * KV_N_TYPES + type,
-                      0};
+    return (tune_key){TUNE_CACHED_ROWS,
+                      (attention_share(shape) * HEAD_DIMS + shape->head_dim) * KV_N_TYPES + type, 0};
 }
 
 static enum kv_type type_of(tune_key key)
@@ -115,9 +110,9 @@ static vkdlm_status create_layer(trial *t, layer *l, tune_key key, uint32_t n_kv
     l->table = (rotary_table){.max_length = context, .head_dim = shape.head_dim};
     l->n_rows = n_rows;
     l->ld = weight_pad(shape.n_heads * shape.head_dim);
-    uint64_t element = l->op.type == KV_F16 ? 2 : 4, rows_bytes = (uint64_t)n_rows * l->ld * sizeof(float);
+    uint64_t rows_bytes = (uint64_t)n_rows * l->ld * sizeof(float);
     const tune_buffer wanted[] = {
-        {&l->cached, memory, cached_numbers(l) * element},
+        {&l->cached, memory, cached_numbers(l) * kv_element_bytes(l->op.type)},
         {&l->table.buffer, memory, (uint64_t)context * shape.head_dim * sizeof(float)},
         {&l->queries, memory, rows_bytes},
         {&l->rows, GPU_MEMORY_UPLOAD, n_rows * sizeof checked_rows[0]},
@@ -179,7 +174,7 @@ static bool row_is_right(const trial *t, uint32_t row, uint32_t head)
     size_t column = (size_t)row * l->ld + (size_t)head * dim;
     const float *q = (const float *)l->queries.mapped + column;
     const float *angles = (const float *)l->table.buffer.mapped + (size_t)position * dim;
-    const float *keys = t->cached + head / share_of(shape) * slots * dim;
+    const float *keys = t->cached + head / attention_share(shape) * slots * dim;
     attention_trial_query query = {
         .head_dim = dim, .first = checked_rows[row][0] * l->cache.context, .n = position + 1};
     for (uint32_t d = 0; d < dim; d++) {

@@ -5,15 +5,12 @@
 #include "base/size.h"
 #include "ops/cached_attention.h"
 
-static const struct {
-    uint32_t bytes;
-    const char *name;
-} types[KV_N_TYPES] = {[KV_F32] = {4, "f32"}, [KV_F16] = {2, "f16"}};
+static const char *const type_names[KV_N_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16"};
 
 /* Keys of one head of one sequence: heads then begin at multiples of every storage-buffer alignment. */
 static uint64_t sequence_bytes(const attention_shape *shape, enum kv_type type, uint32_t context)
 {
-    return size_round_up(context, ATTENTION_CAPACITY_STEP) * shape->head_dim * types[type].bytes;
+    return size_round_up(context, ATTENTION_CAPACITY_STEP) * shape->head_dim * kv_element_bytes(type);
 }
 
 uint64_t kv_cache_bytes(const attention_shape *shape, enum kv_type type, uint32_t n_layers,
@@ -43,7 +40,7 @@ static vkdlm_status check_limits(const kv_cache *cache, vkdlm_error *err)
         return error_set(err, VKDLM_UNSUPPORTED,
                          "the %s keys of one head for %u sequences of %u tokens are %llu bytes, but this "
                          "device binds no more than %llu at once",
-                         types[cache->type].name, cache->n_sequences, cache->context, head,
+                         type_names[cache->type], cache->n_sequences, cache->context, head,
                          (unsigned long long)caps->max_storage_range_bytes);
     if (head > caps->max_allocation_bytes / 2 / shape->n_kv_heads)
         return error_set(err, VKDLM_UNSUPPORTED,

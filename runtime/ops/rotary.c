@@ -89,7 +89,7 @@ void rotary_record(gpu_commands *commands, const attention *op, const rotary_tab
                    const attention_plan *plan, gpu_view qkv, uint32_t ld, gpu_view index, gpu_view workspace)
 {
     uint32_t dim = op->shape.head_dim;
-    uint32_t share = op->shape.n_heads / op->shape.n_kv_heads;
+    uint32_t share = attention_share(&op->shape);
     assert(table->head_dim == dim && plan->max_length <= table->max_length);
 
     attention_slice slice;
